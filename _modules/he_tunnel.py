@@ -1,0 +1,616 @@
+"""
+The 6in4 tunnel of this host: what it is, what a change would do, and doing it.
+
+Reading (:py:func:`status`, :py:func:`render`, :py:func:`ping`, the plans) changes nothing. What a tunnel is
+lives in ``sit_tunnel``, what ip(8) says of it in ``sit_interface``, and the configuration files of each network
+stack in ``tunnel_<stack>``: those know no host, this module does.
+"""
+
+from __future__ import annotations
+
+import difflib
+import glob
+import os
+import posixpath
+import re
+from typing import TYPE_CHECKING, Any
+
+import salt.utils.atomicfile
+import salt.utils.files
+import salt.utils.json
+import salt.utils.path
+from salt.exceptions import CommandExecutionError, SaltInvocationError
+
+if TYPE_CHECKING:
+    __salt__: dict[str, Any] = {}
+
+__virtualname__ = "he_tunnel"
+
+IPV4_HEADER = 20  # bytes
+# A login shell of Debian's `su` has no sbin in its PATH, and salt-call inherits it.
+SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
+PATIENCE = 120  # seconds; a hook of ifup's may hang
+PING_INTERVAL = 0.2  # seconds
+
+
+# --------------------------------------------------------------------------------------------------------------
+# Reading
+
+
+def status(name: str = "he-ipv6", stack: str = "auto") -> dict[str, Any]:
+    """
+    The tunnel as it is live, and as the configuration of this host has it for the next boot.
+
+    name
+        The interface.
+    stack
+        Which network stack configures the host: ``auto`` or ``ifupdown``.
+
+    Returns ``name``; ``stack``; ``live`` (``link``, ``addresses``, ``routes``) and ``configured`` (the tunnel's
+    keys), each ``None`` if there is none; ``files``, where it is configured; ``differences`` between the two;
+    and ``in_sync``, whether there are none.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' he_tunnel.status
+        salt '*' he_tunnel.status name=he-ipv6
+    """
+    _check_name(name)
+    stack = _stack(stack)
+    host = _host_files(name, stack)
+    configured = __salt__[f"tunnel_{stack}.parse"](name, host)
+    live = _live(name)
+    differences: dict[str, Any] = {}
+    try:
+        target = None if configured is None else _configured_target(configured)
+        differences = __salt__["sit_interface.differences"](live, target)
+    except (CommandExecutionError, SaltInvocationError) as error:
+        differences = {"configuration": {"old": str(error), "new": ""}}
+    return {
+        "name": name,
+        "stack": stack,
+        "live": live,
+        "configured": configured,
+        "files": [path for path, text in host.items() if __salt__[f"tunnel_{stack}.parse"](name, {path: text})],
+        "differences": differences,
+        "in_sync": not differences,
+    }
+
+
+def errors(tunnel: dict[str, Any]) -> list[str]:
+    """
+    Everything that is wrong with a tunnel, as far as that can be told without looking at the host.
+
+    tunnel
+        As in the state ``he_tunnel.present``.
+
+    Returns a list of sentences, each beginning with the key that is wrong; empty if nothing is.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' he_tunnel.errors '{endpoint: "2001:db8::1"}'
+    """
+    problems: list[str] = __salt__["sit_tunnel.errors"](tunnel)
+    stack = tunnel.get("stack") or "auto"
+    if stack != "auto" and not _is_known(stack) and not any(each.startswith("stack:") for each in problems):
+        problems.append(f"stack: {stack!r} is not a network stack that is supported; expected auto or ifupdown")
+    return problems
+
+
+def render(name: str = "he-ipv6", stack: str = "ifupdown", **tunnel: Any) -> dict[str, str]:
+    """
+    The configuration files of a tunnel, as text. The host is neither asked nor touched.
+
+    name
+        The interface.
+    stack
+        Whose files: ``ifupdown``.
+    tunnel
+        As in the state ``he_tunnel.present``; ``local`` has to be an address.
+
+    Returns the text of each file by its path. Raises ``SaltInvocationError`` for bad input.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call he_tunnel.render endpoint=216.66.84.42 local=46.105.5.1 \\
+            address=2001:470:1f12:f87::2/64 gateway=2001:470:1f12:f87::1 \\
+            addresses='["2001:470:1f13:f87::77/64"]'
+    """
+    wanted = _wanted({"name": name, "stack": stack, **tunnel})
+    if wanted["local"] == "auto":
+        raise SaltInvocationError("local: 'auto' means an address of a host; expected an IPv4 address")
+    files: dict[str, str] = __salt__[f"tunnel_{stack}.files"](wanted)
+    return files
+
+
+def ping(name: str = "he-ipv6", target: str | None = None, attempts: int = 3, timeout: float = 2) -> dict[str, Any]:
+    """
+    Ask whether the broker's end answers through the tunnel.
+
+    name
+        The interface that the requests leave by, whatever the routes say.
+    target
+        The IPv6 address to ask; by default the gateway of the tunnel's configuration.
+    attempts
+        How many ICMPv6 echo requests are sent, 0.2 s apart.
+    timeout
+        Seconds to wait for the last answer.
+
+    Returns ``target``, ``sent``, ``received``, ``loss`` (percent), ``rtt`` (``min``, ``avg``, ``max`` in ms, or
+    ``None``), ``answering`` (whether any answer came) and ``summary``, a sentence with the reason if none did.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' he_tunnel.ping
+        salt '*' he_tunnel.ping he-ipv6 attempts=10 timeout=5
+    """
+    _check_name(name)
+    if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1:
+        raise SaltInvocationError(f"attempts: {attempts!r} is not a whole number from 1")
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or timeout <= 0:
+        raise SaltInvocationError(f"timeout: {timeout!r} is not a number of seconds above 0")
+    if _live(name) is None:
+        raise CommandExecutionError(f"{name} does not exist on this host")
+    target = target or _gateway(name)
+    options = ["-c", str(attempts), "-i", str(PING_INTERVAL), "-W", str(timeout)]
+    said = _run(["ping", "-6", "-n", "-I", name, *options, target], PATIENCE + attempts * PING_INTERVAL + timeout)
+    text = said["stdout"]
+    counts = re.search(r"(\d+) packets transmitted, (\d+) received", text)
+    times = re.search(r"= ([\d.]+)/([\d.]+)/([\d.]+)/", text)
+    sent, received = (int(counts[1]), int(counts[2])) if counts else (0, 0)
+    result: dict[str, Any] = {
+        "target": target,
+        "sent": sent,
+        "received": received,
+        "loss": round(100 * (sent - received) / sent) if sent else 100,
+        "rtt": {key: float(times[n]) for n, key in enumerate(("min", "avg", "max"), 1)} if times else None,
+        "answering": received > 0,
+    }
+    if received:
+        average = f", {result['rtt']['avg']:g} ms on average" if result["rtt"] else ""
+        result["summary"] = f"{target} answers through {name}: {received} of {sent}, {result['loss']}% loss{average}"
+    else:
+        result["summary"] = f"{target} does not answer through {name}: {result['loss']}% loss; {_reason(said)}"
+    return result
+
+
+def _reason(said: dict[str, Any]) -> str:
+    """What ping itself says of a failure, else what silence means."""
+    lines = [*said["stderr"].splitlines(), *said["stdout"].splitlines()]
+    errors = [line for line in lines if re.search(r"unreachable|invalid|not permitted|exceeded|ping: ", line, re.I)]
+    if errors:
+        return errors[0].strip()
+    return (
+        "nothing came back: protocol 41 may be blocked on the way, the tunnel's local address may be wrong, "
+        "or the broker holds another address of this host"
+    )
+
+
+def _gateway(name: str) -> str:
+    gateway = (status(name)["configured"] or {}).get("gateway")
+    if not gateway:
+        raise CommandExecutionError(f"the configuration of {name} names no gateway; give a target")
+    return str(gateway)
+
+
+# --------------------------------------------------------------------------------------------------------------
+# Plans
+
+
+def plan_present(name: str, **tunnel: Any) -> dict[str, Any]:
+    """
+    What ``he_tunnel.present`` would change. Changes nothing.
+
+    name
+        The interface.
+    tunnel
+        The other arguments of the state.
+
+    Returns ``changes`` (``files``, ``link``, ``addresses``, ``routes``, as far as they differ), ``warnings``, and
+    what :py:func:`apply` and :py:func:`undo` need. Raises ``SaltInvocationError`` for bad input and
+    ``CommandExecutionError`` where this host cannot have that tunnel.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' he_tunnel.plan_present he-ipv6 endpoint=216.66.84.42 \\
+            address=2001:470:1f12:f87::2/64 gateway=2001:470:1f12:f87::1
+    """
+    wanted = _wanted({"name": name, **tunnel})
+    stack = _stack(wanted["stack"])
+    host = _host_files(name, stack)
+    _check_ipv6()
+    links, routes = _links(), _default_routes()
+    live = __salt__["sit_interface.parse"](name, links, routes)
+    _check_module(live)
+    route = _route_to(wanted["endpoint"])
+    wanted = _resolved(wanted, route)
+    _check_surroundings(wanted, links, routes)
+    _check_interface(name, live, ours=__salt__[f"tunnel_{stack}.parse"](name, host) is not None)
+    files = __salt__[f"tunnel_{stack}.present"](wanted, host, adopt=wanted["adopt"])
+    return _plan(name, stack, host, files, live, _target(wanted), _warnings(wanted, route["dev"], links))
+
+
+def plan_absent(name: str, stack: str = "auto", adopt: bool = False) -> dict[str, Any]:
+    """
+    What ``he_tunnel.absent`` would change. Changes nothing.
+
+    name
+        The interface.
+    stack
+        Which network stack configures the host: ``auto`` or ``ifupdown``.
+    adopt
+        Whether stanzas of this name that a person wrote may be removed, too.
+
+    Returns and raises as :py:func:`plan_present` does.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' he_tunnel.plan_absent he-ipv6
+    """
+    _check_name(name)
+    stack = _stack(stack)
+    host = _host_files(name, stack)
+    live = _live(name)
+    _check_interface(name, live, ours=__salt__[f"tunnel_{stack}.parse"](name, host) is not None)
+    files = __salt__[f"tunnel_{stack}.absent"](name, host, adopt=adopt)
+    return _plan(name, stack, host, files, live, None, [])
+
+
+def _plan(
+    name: str,
+    stack: str,
+    host: dict[str, str],
+    files: dict[str, str | None],
+    live: dict | None,
+    target: dict | None,
+    warnings: list[str],
+) -> dict[str, Any]:
+    edits = {path: {"old": host.get(path), "new": text} for path, text in files.items() if host.get(path) != text}
+    changes = {"files": {path: _lines(**edit) for path, edit in edits.items()}} if edits else {}
+    return {
+        "name": name,
+        "stack": stack,
+        "changes": {**changes, **__salt__["sit_interface.differences"](live, target)},
+        "warnings": warnings,
+        "files": edits,
+        "live": live,
+        "target": target,
+    }
+
+
+def _lines(old: str | None, new: str | None) -> dict[str, str]:
+    """The lines in which two texts differ, without those that they share."""
+    olds, news = _printable(old or "").splitlines(), _printable(new or "").splitlines()
+    matcher = difflib.SequenceMatcher(a=olds, b=news, autojunk=False)
+    spans = [span for span in matcher.get_opcodes() if span[0] != "equal"]
+    return {
+        "old": "absent" if old is None else "\n".join(line for _, i, j, _, _ in spans for line in olds[i:j]),
+        "new": "absent" if new is None else "\n".join(line for _, _, _, i, j in spans for line in news[i:j]),
+    }
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+# --------------------------------------------------------------------------------------------------------------
+# Writing
+
+
+def apply(plan: dict[str, Any]) -> None:
+    """
+    Carry out a plan.
+
+    plan
+        From :py:func:`plan_present` or :py:func:`plan_absent`, made on this host just now.
+
+    What can be changed in place is: addresses, routes, MTU, and the tunnel's ends. Else the interface is taken
+    down with the old configuration before the new one is written. Raises ``CommandExecutionError`` with what the
+    tool said; the host may then be half changed, and :py:func:`undo` is for that.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call he_tunnel.apply "$plan"
+    """
+    name, live, target = plan["name"], plan["live"], plan["target"]
+    if __salt__["sit_interface.changeable"](live, target):
+        _write_files(plan, "new")
+        _carry_out(__salt__["sit_interface.commands"](name, live, target))
+        return
+    if live is not None or target is None:
+        _take_down(plan)
+    _write_files(plan, "new")
+    if target is not None:
+        _bring_up(plan)
+
+
+def undo(plan: dict[str, Any]) -> None:
+    """
+    Put files and interface back as they were when a plan was made.
+
+    plan
+        A plan that was carried out, wholly or in part.
+
+    Raises ``CommandExecutionError`` with what the tool said where that fails.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call he_tunnel.undo "$plan"
+    """
+    name, before = plan["name"], plan["live"]
+    now = _live(name)
+    if not __salt__["sit_interface.changeable"](now, before):
+        if now is not None:
+            _take_down(plan)
+        _write_files(plan, "old")
+        if before is not None:
+            # Whether it works or not: ifupdown has to know the interface again, the rest is made good below.
+            _run(__salt__[f"tunnel_{plan['stack']}.up"](name))
+        now = _live(name)
+    _write_files(plan, "old")
+    _carry_out(__salt__["sit_interface.commands"](name, now, before))
+
+
+def _take_down(plan: dict[str, Any]) -> None:
+    """The stack's own way first, since it keeps a record; then the device itself, since its exit status lies."""
+    name = plan["name"]
+    _run(__salt__[f"tunnel_{plan['stack']}.down"](name))
+    _carry_out(__salt__["sit_interface.commands"](name, _live(name), None))
+
+
+def _bring_up(plan: dict[str, Any]) -> None:
+    """Bring the interface up; only what is live then says whether that worked."""
+    words = __salt__[f"tunnel_{plan['stack']}.up"](plan["name"])
+    said = _run(words)
+    left = __salt__["sit_interface.differences"](_live(plan["name"]), plan["target"])
+    if said["retcode"] or left:
+        words = f"'{' '.join(words)}' ended with {said['retcode']} and said: {_said(said)}"
+        raise CommandExecutionError(f"{words}\nThe interface then differed in: {left}" if left else words)
+
+
+def _carry_out(commands: list[list[str]]) -> None:
+    for words in commands:
+        said = _run(words)
+        if said["retcode"]:
+            raise CommandExecutionError(f"'{' '.join(words)}' failed: {_said(said)}")
+
+
+def _write_files(plan: dict[str, Any], which: str) -> None:
+    """Make the files of a plan the ``new`` or the ``old`` ones; those that are so already are not touched."""
+    for path, edit in plan["files"].items():
+        path, text = os.path.realpath(path), edit[which]
+        if text == (_read(path) if os.path.exists(path) else None):
+            continue
+        if text is None:
+            os.remove(path)
+            continue
+        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+        new = not os.path.exists(path)
+        with salt.utils.atomicfile.atomic_open(path, "wb") as stream:
+            stream.write(text.encode("utf-8", "surrogateescape"))
+        if new:
+            os.chmod(path, 0o644)
+
+
+# --------------------------------------------------------------------------------------------------------------
+# This host
+
+
+def stack() -> str:
+    """
+    The network stack that configures this host.
+
+    Returns ``ifupdown``, ``ifupdown-ng``, ``ifupdown2``, or ``none`` where there is no ifup(8) at all.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' he_tunnel.stack
+    """
+    if not _which("ifup"):
+        return "none"
+    said = _run(["ifup", "--version"])
+    name: str = __salt__["tunnel_ifupdown.recognise"](said["stdout"] + said["stderr"])
+    return name
+
+
+def _is_known(stack: str) -> bool:
+    """Whether there is a module for a stack. (To list them would load every module that Salt has.)"""
+    return f"tunnel_{stack}.files" in __salt__
+
+
+def _stack(choice: str) -> str:
+    """The stack to write for. Raises rather than to write files that the host does not read, or chokes on."""
+    problems = [each for each in errors({"stack": choice}) if each.startswith("stack:")]
+    if problems:
+        raise SaltInvocationError(problems[0])
+    found = stack()
+    if _is_known(found) and choice in ("auto", found):
+        return found
+    if found == "none":
+        raise CommandExecutionError("this host has no ifup, and no other network stack than ifupdown is supported")
+    raise CommandExecutionError(
+        f"the ifup of this host is {found}, which reads /etc/network/interfaces differently "
+        "and could lose all its interfaces by the stanza of the tunnel; only Debian's ifupdown is supported"
+    )
+
+
+def _host_files(name: str, stack: str) -> dict[str, str]:
+    """The text of every file that the stack reads on this host, by path."""
+    texts: dict[str, str] = {}
+    todo = list(__salt__[f"tunnel_{stack}.roots"](name))
+    while todo:
+        path = todo.pop(0)
+        if path in texts or not os.path.isfile(path):
+            continue
+        texts[path] = _read(path)
+        for pattern, expression in __salt__[f"tunnel_{stack}.includes"](path, texts[path]):
+            todo += [each for each in sorted(glob.glob(pattern)) if re.fullmatch(expression, posixpath.basename(each))]
+    return texts
+
+
+def _links() -> list[dict[str, Any]]:
+    return _ip_json("-d", "addr", "show")
+
+
+def _default_routes() -> list[dict[str, Any]]:
+    return _ip_json("-6", "route", "show", "default")
+
+
+def _live(name: str) -> dict[str, Any] | None:
+    interface: dict[str, Any] | None = __salt__["sit_interface.parse"](name, _links(), _default_routes())
+    return interface
+
+
+def _target(wanted: dict[str, Any]) -> dict[str, Any]:
+    target: dict[str, Any] = __salt__["sit_interface.wanted"](wanted)
+    return target
+
+
+def _resolved(wanted: dict[str, Any], route: dict[str, Any]) -> dict[str, Any]:
+    """The tunnel with ``local: auto`` replaced by the source address of the route to the endpoint."""
+    if wanted["local"] != "auto":
+        return wanted
+    if "prefsrc" not in route:
+        raise CommandExecutionError(f"local: the route to {wanted['endpoint']} has no source address; give one")
+    return {**wanted, "local": route["prefsrc"]}
+
+
+def _route_to(endpoint: str) -> dict[str, Any]:
+    said = _run(["ip", "-j", "route", "get", endpoint])
+    if said["retcode"]:
+        raise CommandExecutionError(f"endpoint: this host has no route to {endpoint}: {_said(said)}")
+    route: dict[str, Any] = salt.utils.json.loads(said["stdout"])[0]
+    if route.get("type") == "local" or route.get("dev") == "lo":
+        raise CommandExecutionError(f"endpoint: {endpoint} is an address of this host; expected the broker's")
+    return route
+
+
+def _configured_target(configured: dict[str, Any]) -> dict[str, Any]:
+    wanted = __salt__["sit_tunnel.canonical"](configured)
+    return _target(_resolved(wanted, {} if wanted["local"] != "auto" else _route_to(wanted["endpoint"])))
+
+
+def _check_name(name: str) -> None:
+    problems = [each for each in __salt__["sit_tunnel.errors"]({"name": name}) if each.startswith("name:")]
+    if problems:
+        raise SaltInvocationError(problems[0])
+
+
+def _check_ipv6() -> None:
+    if not os.path.isdir("/proc/sys/net/ipv6") or _read("/proc/sys/net/ipv6/conf/all/disable_ipv6").strip() == "1":
+        raise CommandExecutionError("IPv6 is disabled on this host (net.ipv6.conf.all.disable_ipv6)")
+
+
+def _check_module(live: dict[str, Any] | None) -> None:
+    """The kernel has the device, or could load it."""
+    if (live and live["link"]["kind"] == "sit") or os.path.isdir("/sys/module/sit"):
+        return
+    if not _which("modprobe") or _run(["modprobe", "--dry-run", "sit"])["retcode"]:
+        raise CommandExecutionError(
+            f"the kernel {os.uname().release} has no module 'sit' (CONFIG_IPV6_SIT), and makes no 6in4 tunnel without; "
+            "in a container it is the host that has to load it"
+        )
+
+
+def _check_surroundings(wanted: dict[str, Any], links: list[dict[str, Any]], routes: list[dict[str, Any]]) -> None:
+    """What the rest of the host says to this tunnel."""
+    name = wanted["name"]
+    held = [each["local"] for link in links for each in link.get("addr_info", []) if each["family"] == "inet"]
+    if wanted["local"] not in held:
+        raise CommandExecutionError(
+            f"local: {wanted['local']} is no address of this host, which has {', '.join(held)}; "
+            "behind NAT it is the private one"
+        )
+    for link in links:
+        data = link.get("linkinfo", {}).get("info_data", {})
+        ends = data.get("local"), data.get("remote")
+        if link["ifname"] != name and ends == (wanted["local"], wanted["endpoint"]):
+            raise CommandExecutionError(
+                f"{link['ifname']} is already a tunnel from {ends[0]} to {ends[1]}, and the kernel allows one; "
+                "remove it first, for instance with he_tunnel.absent"
+            )
+    for route in routes if wanted["routing"] == "default" else []:
+        if route.get("dev") != name and route.get("metric") == wanted["metric"] and "from" not in route:
+            raise CommandExecutionError(
+                f"metric: this host already has an IPv6 default route of metric {wanted['metric']}, "
+                f"via {route.get('gateway')} dev {route.get('dev')}; "
+                "use 'routing: source' beside native IPv6, or another metric"
+            )
+
+
+def _check_interface(name: str, live: dict[str, Any] | None, ours: bool) -> None:
+    """Never take another interface for a tunnel, and never delete one."""
+    kind = live["link"]["kind"] if live else "sit"
+    if kind == "physical" or (kind != "sit" and not ours):
+        raise CommandExecutionError(f"name: {name} is an interface of this host of the kind {kind}, and no tunnel")
+
+
+def _warnings(wanted: dict[str, Any], underlay: str, links: list[dict[str, Any]]) -> list[str]:
+    room = next((link["mtu"] - IPV4_HEADER for link in links if link["ifname"] == underlay), wanted["mtu"])
+    if wanted["mtu"] <= room:
+        return []
+    mtu = wanted["mtu"]
+    return [f"mtu: {underlay} carries packets of at most {room} bytes within IPv4, less than the tunnel's {mtu}"]
+
+
+def _wanted(tunnel: dict[str, Any]) -> dict[str, Any]:
+    """The tunnel in canonical form; raises with everything that is wrong with it."""
+    # Salt adds keys of its own to every call.
+    given = {key: value for key, value in tunnel.items() if not key.startswith("__")}
+    problems = errors(given)
+    if problems:
+        raise SaltInvocationError("\n".join(problems))
+    wanted: dict[str, Any] = __salt__["sit_tunnel.canonical"](given)
+    return wanted
+
+
+def _ip_json(*words: str) -> list[dict[str, Any]]:
+    if not _which("ip"):
+        raise CommandExecutionError("ip is not installed; it comes with the package iproute2")
+    said = _run(["ip", "-j", *words])
+    if said["retcode"]:
+        raise CommandExecutionError(f"'ip -j {' '.join(words)}' failed: {_said(said)}")
+    found = salt.utils.json.loads(said["stdout"] or "[]")
+    return [each for each in found if each]  # some versions print {} for what they left out
+
+
+def _read(path: str) -> str:
+    """A file's text; bytes that are no UTF-8 survive reading and writing."""
+    with salt.utils.files.fopen(path, "rb") as stream:
+        text: str = stream.read().decode("utf-8", "surrogateescape")
+    return text
+
+
+def _which(program: str) -> Any:
+    return salt.utils.path.which(program) or any(
+        os.access(f"{folder}/{program}", os.X_OK) for folder in SBIN.split(":")
+    )
+
+
+def _run(words: list[str], timeout: float = PATIENCE) -> dict[str, Any]:
+    path = f"{os.environ.get('PATH', '/usr/bin:/bin')}:{SBIN}"
+    options = {"python_shell": False, "ignore_retcode": True, "env": {"PATH": path}, "timeout": timeout}
+    said: dict[str, Any] = __salt__["cmd.run_all"](words, **options)
+    return said
+
+
+def _said(said: dict[str, Any]) -> str:
+    return "; ".join(line for line in f"{said['stderr']}\n{said['stdout']}".splitlines() if line.strip()) or "nothing"
