@@ -123,8 +123,9 @@ def render(name: str = "he-ipv6", stack: str = "ifupdown", **tunnel: Any) -> dic
             addresses='["2001:470:1f13:f87::77/64"]'
     """
     wanted = _wanted({"name": name, "stack": stack, **tunnel})
-    if wanted["local"] == "auto":
-        raise SaltInvocationError("local: 'auto' means an address of a host; expected an IPv4 address")
+    for key, expected in (("local", "an IPv4 address"), ("stack", "the name of a network stack, such as ifupdown")):
+        if wanted[key] == "auto":
+            raise SaltInvocationError(f"{key}: 'auto' is for a host to find out; expected {expected}")
     files: dict[str, str] = __salt__[f"tunnel_{stack}.files"](wanted)
     return files
 

@@ -58,3 +58,11 @@ def _server() -> Iterator[None]:
 def test(request: pytest.FixtureRequest) -> bool:
     """The case runs with ``test=True`` and without."""
     return bool(request.param)
+
+
+@pytest.fixture
+def tunnel(modules: Any) -> None:
+    """The tunnel is there. (Without the detour through a state run, which takes longer.)"""
+    arguments = {key: value for key, value in network.TUNNEL.items() if key != "name"}
+    done = modules.converge.run("he_tunnel", "present", network.NAME, arguments, {}, False)
+    assert done["result"] is True, done["comment"]

@@ -9,12 +9,6 @@ import pytest
 from ..lab.network import IFSTATE, MAIN, MAIN_TEXT, NAME, OWN_FILE, PUBLISHED, TUNNEL, boot, ip, reaches, run, world
 
 
-@pytest.fixture
-def tunnel(states: Any) -> None:
-    """The tunnel is there."""
-    assert states.he_tunnel.present(**TUNNEL).result is True
-
-
 def test_neither_link_nor_file_is_left(states: Any, tunnel: None) -> None:
     before = world()
     predicted = states.he_tunnel.absent(NAME, test=True)

@@ -30,14 +30,6 @@ from ..lab.network import (
 )
 
 
-@pytest.fixture
-def tunnel(states: Any) -> Any:
-    """The tunnel is there."""
-    result = states.he_tunnel.present(**TUNNEL)
-    assert result.result is True, result.comment
-    return result
-
-
 def test_test_mode_predicts_and_changes_nothing(states: Any) -> None:
     before = world()
     predicted = states.he_tunnel.present(**TUNNEL, test=True)
@@ -59,21 +51,21 @@ def test_the_tunnel_carries_packets_both_ways(states: Any) -> None:
     run("ping", "-6", "-n", "-c", "1", "-W", "1", CLIENT6)
 
 
-def test_a_second_run_changes_nothing(states: Any, tunnel: Any, test: bool) -> None:
+def test_a_second_run_changes_nothing(states: Any, tunnel: None, test: bool) -> None:
     before = world()
     again = states.he_tunnel.present(**TUNNEL, test=test)
     assert (again.result, again.changes) == (True, {})
     assert world() == before
 
 
-def test_the_next_boot_makes_the_same_interface(states: Any, modules: Any, tunnel: Any) -> None:
+def test_the_next_boot_makes_the_same_interface(states: Any, modules: Any, tunnel: None) -> None:
     boot()
     assert modules.he_tunnel.status()["differences"] == {}
     assert reaches("client6", PUBLISHED)
     assert states.he_tunnel.present(**TUNNEL).changes == {}
 
 
-def test_the_interface_goes_down_as_ifupdown_does_it(tunnel: Any) -> None:
+def test_the_interface_goes_down_as_ifupdown_does_it(tunnel: None) -> None:
     run("ifquery", "--state", NAME)
     run("ifdown", NAME)
     assert ip("link", "show", "dev", NAME) == []
@@ -178,7 +170,7 @@ DRIFT = {
 
 
 @pytest.mark.parametrize("case", DRIFT)
-def test_drift_is_named_and_repaired(states: Any, tunnel: Any, case: str) -> None:
+def test_drift_is_named_and_repaired(states: Any, tunnel: None, case: str) -> None:
     happens, expected, in_place = DRIFT[case]
     number = index()
     run("sh", "-ec", happens)
@@ -194,7 +186,7 @@ def test_drift_is_named_and_repaired(states: Any, tunnel: Any, case: str) -> Non
     assert source_address() == PUBLISHED
 
 
-def test_a_tunnel_without_an_endpoint_is_made_anew(states: Any, tunnel: Any) -> None:
+def test_a_tunnel_without_an_endpoint_is_made_anew(states: Any, tunnel: None) -> None:
     run("ip", "link", "del", NAME)
     run("ip", "tunnel", "add", NAME, "mode", "sit", "remote", "any", "local", "46.105.5.1")
     done = states.he_tunnel.present(**TUNNEL)
@@ -203,7 +195,7 @@ def test_a_tunnel_without_an_endpoint_is_made_anew(states: Any, tunnel: Any) -> 
     assert reaches("client6", PUBLISHED)
 
 
-def test_a_lost_file_is_written_again_without_an_interruption(states: Any, tunnel: Any) -> None:
+def test_a_lost_file_is_written_again_without_an_interruption(states: Any, tunnel: None) -> None:
     number = index()
     OWN_FILE.unlink()
     done = states.he_tunnel.present(**TUNNEL)
@@ -227,7 +219,7 @@ def test_a_lost_file_is_written_again_without_an_interruption(states: Any, tunne
     ],
 )
 def test_a_changed_pillar_is_carried_out_in_place(
-    states: Any, modules: Any, tunnel: Any, key: str, value: Any, part: str
+    states: Any, modules: Any, tunnel: None, key: str, value: Any, part: str
 ) -> None:
     number = index()
     wanted = {**TUNNEL, key: value}
@@ -244,7 +236,7 @@ def test_a_changed_pillar_is_carried_out_in_place(
     assert states.he_tunnel.present(**wanted).changes == {}
 
 
-def test_packets_flow_while_addresses_change(states: Any, tunnel: Any) -> None:
+def test_packets_flow_while_addresses_change(states: Any, tunnel: None) -> None:
     with_another = {**TUNNEL, "addresses": [*TUNNEL["addresses"], "2001:470:1f13:f87::78/64"]}
     words = ["ip", "netns", "exec", "client6", "ping", "-n", "-q", "-i", "0.1", "-W", "1", PUBLISHED]
     flow = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)

@@ -12,12 +12,6 @@ from salt.exceptions import CommandExecutionError, SaltInvocationError
 from ..lab.network import MAIN, MAIN_TEXT, NAME, OWN_FILE, TUNNEL, hear, run, world
 
 
-@pytest.fixture
-def tunnel(states: Any) -> None:
-    """The tunnel is there."""
-    assert states.he_tunnel.present(**TUNNEL).result is True
-
-
 def test_status_without_a_tunnel(modules: Any) -> None:
     assert modules.he_tunnel.status() == {
         "name": NAME,
@@ -80,7 +74,8 @@ def test_render_is_what_present_writes(modules: Any, states: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"local": "auto"}, "local: 'auto' means an address of a host"),
+        ({"local": "auto"}, "local: 'auto' is for a host to find out; expected an IPv4 address"),
+        ({"stack": "auto"}, "stack: 'auto' is for a host to find out; expected the name of a network stack"),
         ({"stack": "networkd"}, "stack: 'networkd' is not a network stack that is supported"),
         ({"endpoint": "x", "ttl": 0}, "endpoint: 'x' is not an IPv4 address\nttl: 0 is not"),
     ],

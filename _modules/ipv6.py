@@ -1,0 +1,60 @@
+"""
+The pillar ``ipv6`` as a whole, checked before anything is changed.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    __salt__: dict[str, Any] = {}
+
+__virtualname__ = "ipv6"
+
+PARTS = ("tunnel", "sysctl")
+SYSCTL_KEY = r"[a-z0-9_]+([./][A-Za-z0-9_-]+)+"
+
+
+def errors(pillar: Any) -> list[str]:
+    """
+    Everything that is wrong with the pillar ``ipv6``, as far as that can be told without a host.
+
+    pillar
+        As a user wrote it; it may be anything.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' ipv6.errors '{tunnel: {endpoint: "2001:db8::1"}}'
+    """
+    if not isinstance(pillar, dict):
+        return [f"ipv6: expected a mapping with the parts {', '.join(PARTS)}, found {pillar!r}"]
+    problems = []
+    for key in pillar:
+        if key not in (*PARTS, "lookup"):
+            problems.append(f"ipv6:{key}: unknown key; expected one of {', '.join(PARTS)}")
+    if "tunnel" in pillar:
+        problems += [f"ipv6:tunnel:{each}" for each in _tunnel_errors(pillar["tunnel"])]
+    if "sysctl" in pillar:
+        problems += [f"ipv6:sysctl:{each}" for each in _sysctl_errors(pillar["sysctl"])]
+    return problems
+
+
+def _tunnel_errors(tunnel: Any) -> list[str]:
+    if not isinstance(tunnel, dict):
+        return [f" expected a mapping of the tunnel's numbers, found {tunnel!r}"]
+    return list(__salt__["he_tunnel.errors"](tunnel))
+
+
+def _sysctl_errors(parameters: Any) -> list[str]:
+    if not isinstance(parameters, dict):
+        return [f" expected a mapping of kernel parameters, found {parameters!r}"]
+    problems = []
+    for key, value in parameters.items():
+        if not isinstance(key, str) or not re.fullmatch(SYSCTL_KEY, key):
+            problems.append(f"{key}: not the name of a kernel parameter, as in net.ipv6.bindv6only")
+        elif isinstance(value, bool) or not isinstance(value, (int, str)) or value == "":
+            problems.append(f"{key}: {value!r} is not a number or a text; true and false are written 1 and 0")
+    return problems

@@ -1,0 +1,7 @@
+{#- Gives the host IPv6 as the pillar `ipv6` says, in the order in which it is safe. -#}
+include:
+  - ipv6.pillar
+  - ipv6.deps
+  - ipv6.sysctl
+  - ipv6.tunnel
+  - ipv6.verify

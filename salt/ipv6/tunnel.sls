@@ -1,0 +1,19 @@
+{#- Brings the 6in4 tunnel up, now and at every boot. -#}
+{%- from "ipv6/map.jinja" import ipv6, prelude with context %}
+
+include: {{ (prelude + ["ipv6.deps"]) | json }}
+
+{%- if ipv6.tunnel is defined %}
+
+The tunnel is up:
+  he_tunnel.present:
+{%-   for key, value in ipv6.tunnel.items() %}
+    - {{ {key: value} | json }}
+{%-   endfor %}
+    - require:
+      - sls: ipv6.pillar
+      - The tunnel's tools are installed
+{%-   if ipv6.tunnel.stack == "ifupdown" %}
+      - ifupdown is installed
+{%-   endif %}
+{%- endif %}

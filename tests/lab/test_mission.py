@@ -1,0 +1,106 @@
+"""The mission as a user walks through it: an IPv6-only client reaches the server, and in the end does not."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from .conftest import Salt
+from .network import MAIN, MAIN_TEXT, NAME, OWN_FILE, PUBLISHED, hear, ip, reaches, run, world
+
+
+def results(states: dict[str, Any]) -> list[Any]:
+    """The results in order."""
+    return [each["result"] for each in states.values()]
+
+
+def changed(states: dict[str, Any]) -> dict[str, Any]:
+    """The changes of the states that have any."""
+    return {key: each["changes"] for key, each in states.items() if each["changes"]}
+
+
+def test_the_mission(salt: Salt, tmp_path: Path) -> None:
+    before = world()
+    assert reaches("client4", "46.105.5.1")
+    assert not reaches("client6", PUBLISHED)
+
+    predicted = salt.call("state.apply", "ipv6", "test=True")
+    assert set(results(predicted)) == {True, None}
+    assert world() == before
+
+    done = salt.call("state.apply", "ipv6")
+    assert set(results(done)) == {True}
+    assert changed(done)["The tunnel is up"] == changed(predicted)["The tunnel is up"]
+    assert [each for each in changed(done) if each not in ("net.ipv6.bindv6only is 1", "The tunnel is up")] == []
+
+    capture = tmp_path / "wire"
+    tcpdump = subprocess.Popen(["tcpdump", "-i", "eth0", "-n", "-U", "-w", str(capture)], stderr=subprocess.DEVNULL)
+    time.sleep(1.5)
+    assert reaches("client6", PUBLISHED)
+    time.sleep(0.5)
+    tcpdump.terminate()
+    tcpdump.wait()
+    for ends in (
+        f"216.66.84.42 > 46.105.5.1: IP6 2001:db8:c::2 > {PUBLISHED}: ICMP6, echo request",
+        f"46.105.5.1 > 216.66.84.42: IP6 {PUBLISHED} > 2001:db8:c::2: ICMP6, echo reply",
+    ):
+        assert ends in run("tcpdump", "-n", "-r", str(capture), "ip proto 41")
+    outside = run("tcpdump", "-n", "-r", str(capture), "ether proto 0x86dd and ip6 net 2000::/3")
+    assert "2001:" not in outside, "IPv6 has left the server outside of the tunnel"
+
+    after = world()
+    again = salt.call("state.apply", "ipv6")
+    assert set(results(again)) == {True}
+    assert changed(again) == {}
+    assert world() == after
+
+    gone = salt.call("state.apply", "ipv6.absent")
+    assert set(results(gone)) == {True}
+    assert ip("link", "show", "dev", NAME) == []
+    assert not OWN_FILE.exists()
+    assert MAIN.read_text() == MAIN_TEXT
+    assert not reaches("client6", PUBLISHED)
+    assert reaches("client4", "46.105.5.1")
+
+
+def test_drift_of_every_kind_at_once(salt: Salt) -> None:
+    salt.call("state.apply", "ipv6")
+    run("ip", "link", "set", NAME, "mtu", "1400")
+    run("ip", "-6", "addr", "del", f"{PUBLISHED}/64", "dev", NAME)
+    run("sed", "-i", "s/ttl 255/ttl 7/", str(OWN_FILE))
+    assert not reaches("client6", PUBLISHED)
+    repaired = salt.call("state.apply", "ipv6")
+    assert changed(repaired) == {
+        "The tunnel is up": {
+            "files": {str(OWN_FILE): {"old": "    ttl 7", "new": "    ttl 255"}},
+            "link": {"mtu": {"old": 1400, "new": 1480}},
+            "addresses": {f"{PUBLISHED}/64": {"old": "absent", "new": "preferred"}},
+        }
+    }
+    assert reaches("client6", PUBLISHED)
+    run("ip", "link", "del", NAME)
+    assert set(changed(salt.call("state.apply", "ipv6"))["The tunnel is up"]) == {"link", "addresses", "routes"}
+    assert reaches("client6", PUBLISHED)
+
+
+def test_a_silent_broker_fails_the_proof_and_keeps_the_tunnel(salt: Salt) -> None:
+    hear("46.105.5.2")
+    done = salt.call("state.apply", "ipv6")
+    assert done["The tunnel is up"]["result"] is True
+    assert done["The broker answers through the tunnel"]["result"] is False
+    assert "100% loss" in done["The broker answers through the tunnel"]["comment"]
+
+
+def test_a_wrong_pillar_changes_nothing(salt: Salt) -> None:
+    pillar = salt.pillar / "ipv6.sls"
+    pillar.write_text(pillar.read_text().replace("endpoint: 216.66.84.42", "endpoint: 2001:db8::1"))
+    before = world()
+    refused = salt.call("state.apply", "ipv6")
+    assert set(results(refused)) == {False}
+    assert (
+        "ipv6:tunnel:endpoint: '2001:db8::1' is not an IPv4 address"
+        in refused["The pillar ipv6 makes sense"]["comment"]
+    )
+    assert world() == before
