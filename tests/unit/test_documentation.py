@@ -1,0 +1,96 @@
+"""What is written is true: docstrings, pillar.example, README, the packaging."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import re
+from pathlib import Path
+
+import pytest
+import sit_tunnel
+import yaml
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+MODULES = sorted((REPOSITORY / "_modules").glob("*.py"))
+STATES = sorted((REPOSITORY / "_states").glob("*.py"))
+EXAMPLE = (REPOSITORY / "pillar.example").read_text()
+
+
+def public_functions(paths: list[Path]) -> list[tuple[str, ast.FunctionDef]]:
+    return [
+        (f"{path.stem}.{node.name}", node)
+        for path in paths
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
+    ]
+
+
+def of(paths: list[Path]) -> pytest.MarkDecorator:
+    """One case for every public function."""
+    found = public_functions(paths)
+    return pytest.mark.parametrize(("name", "function"), found, ids=[name for name, _ in found])
+
+
+@of(MODULES)
+def test_every_execution_function_has_a_cli_example_of_itself(name: str, function: ast.FunctionDef) -> None:
+    docstring = ast.get_docstring(function) or ""
+    assert "CLI Example:\n\n.. code-block:: bash\n" in docstring
+    assert name in docstring.partition("CLI Example:")[2]
+
+
+@of(MODULES + STATES)
+def test_every_argument_is_documented(name: str, function: ast.FunctionDef) -> None:
+    docstring = ast.get_docstring(function) or ""
+    arguments = [each.arg for each in [*function.args.args, *function.args.kwonlyargs]]
+    headings = re.findall(r"^(\w+(?:, \w+)*)$", docstring, re.MULTILINE)
+    documented = {word for heading in headings for word in heading.split(", ")}
+    assert set(arguments) <= documented
+
+
+def test_the_states_docstrings_are_true_yaml() -> None:
+    for path in STATES:
+        docstring = ast.get_docstring(ast.parse(path.read_text())) or ""
+        example = docstring.partition(".. code-block:: yaml\n")[2]
+        assert yaml.safe_load(example)
+
+
+def test_the_example_has_every_key_and_each_has_its_comment() -> None:
+    tunnel = yaml.safe_load(EXAMPLE)["ipv6"]["tunnel"]
+    assert set(tunnel) == set(sit_tunnel.READERS)
+    assert sit_tunnel.errors(tunnel) == []
+    for key in tunnel:
+        assert re.search(rf"^    {key}: .*#|^    {key}: +#", EXAMPLE, re.MULTILINE), key
+
+
+def test_the_defaults_that_the_example_tells_are_the_defaults() -> None:
+    told = dict(re.findall(r"^    (\w+): .*#.*\(default (\d+)\)", EXAMPLE, re.MULTILINE))
+    told.update(re.findall(r"^    (metric): .*#.*\(default (\d+)\)", EXAMPLE, re.MULTILINE))
+    assert told == {key: str(sit_tunnel.DEFAULTS[key]) for key in ("ttl", "mtu", "metric")}
+
+
+def test_pure_modules_know_no_host() -> None:
+    for path in MODULES:
+        if "PURE" in (ast.get_docstring(ast.parse(path.read_text())) or ""):
+            text = path.read_text()
+            for word in ("__salt__", "__opts__", "__grains__", "subprocess", "open(", "import os"):
+                assert word not in text, f"{path.name}: {word}"
+
+
+def test_the_packages_are_listed_and_exist() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(REPOSITORY / "setup.cfg")
+    folders = dict(re.findall(r"(\S+) = (\S+)", setup["options"]["package_dir"]))
+    assert setup["options"]["packages"].split() == list(folders)
+    assert all((REPOSITORY / folder).is_dir() for folder in folders.values())
+
+
+def test_the_readme_names_only_files_and_functions_that_exist() -> None:
+    readme = (REPOSITORY / "README.md").read_text()
+    for path in re.findall(r"\]\(([^)#:]+)\)", readme):
+        assert (REPOSITORY / path).exists(), path
+    functions = {name for name, _ in public_functions(MODULES + STATES)}
+    for name in re.findall(r"\b((?:he_tunnel|sit_\w+|tunnel_\w+)\.\w+)\b", readme):
+        assert name in functions or name.endswith(".py"), name
+    for sls in re.findall(r"state\.apply ipv6\.(\w+)", readme):
+        assert (REPOSITORY / "salt" / "ipv6" / f"{sls}.sls").exists(), sls
