@@ -8,16 +8,21 @@ stack in ``tunnel_<stack>``: those know no host, this module does.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import glob
 import os
 import posixpath
 import re
+import signal
+import subprocess
+import tempfile
 from typing import TYPE_CHECKING, Any
 
 import salt.utils.atomicfile
 import salt.utils.files
 import salt.utils.json
+import salt.utils.network
 import salt.utils.path
 from salt.exceptions import CommandExecutionError, SaltInvocationError
 
@@ -161,8 +166,10 @@ def ping(name: str = "he-ipv6", target: str | None = None, attempts: int = 3, ti
     if _live(name) is None:
         raise CommandExecutionError(f"{name} does not exist on this host")
     target = target or _gateway(name)
+    if not salt.utils.network.is_ipv6(target):
+        raise SaltInvocationError(f"target: {target!r} is not an IPv6 address")
     options = ["-c", str(attempts), "-i", str(PING_INTERVAL), "-W", str(timeout)]
-    said = _run(["ping", "-6", "-n", "-I", name, *options, target], PATIENCE + attempts * PING_INTERVAL + timeout)
+    said = _run(["ping", "-6", "-n", "-I", name, *options, target])
     text = said["stdout"]
     counts = re.search(r"(\d+) packets transmitted, (\d+) received", text)
     times = re.search(r"= ([\d.]+)/([\d.]+)/([\d.]+)/", text)
@@ -357,12 +364,11 @@ def undo(plan: dict[str, Any]) -> None:
     name, before = plan["name"], plan["live"]
     now = _live(name)
     if not __salt__["sit_interface.changeable"](now, before):
-        if now is not None:
-            _take_down(plan)
+        _take_down(plan)  # even where there is no interface: there may be a record of one
         _write_files(plan, "old")
         if before is not None:
             # Whether it works or not: ifupdown has to know the interface again, the rest is made good below.
-            _run(__salt__[f"tunnel_{plan['stack']}.up"](name))
+            _run_stack(__salt__[f"tunnel_{plan['stack']}.up"](name))
         now = _live(name)
     _write_files(plan, "old")
     _carry_out(__salt__["sit_interface.commands"](name, now, before))
@@ -371,14 +377,14 @@ def undo(plan: dict[str, Any]) -> None:
 def _take_down(plan: dict[str, Any]) -> None:
     """The stack's own way first, since it keeps a record; then the device itself, since its exit status lies."""
     name = plan["name"]
-    _run(__salt__[f"tunnel_{plan['stack']}.down"](name))
+    _run_stack(__salt__[f"tunnel_{plan['stack']}.down"](name))
     _carry_out(__salt__["sit_interface.commands"](name, _live(name), None))
 
 
 def _bring_up(plan: dict[str, Any]) -> None:
     """Bring the interface up; only what is live then says whether that worked."""
     words = __salt__[f"tunnel_{plan['stack']}.up"](plan["name"])
-    said = _run(words)
+    said = _run_stack(words)
     left = __salt__["sit_interface.differences"](_live(plan["name"]), plan["target"])
     if said["retcode"] or left:
         words = f"'{' '.join(words)}' ended with {said['retcode']} and said: {_said(said)}"
@@ -606,11 +612,51 @@ def _which(program: str) -> Any:
     )
 
 
-def _run(words: list[str], timeout: float = PATIENCE) -> dict[str, Any]:
-    path = f"{os.environ.get('PATH', '/usr/bin:/bin')}:{SBIN}"
-    options = {"python_shell": False, "ignore_retcode": True, "env": {"PATH": path}, "timeout": timeout}
+def _environment() -> dict[str, str]:
+    return {"PATH": f"{os.environ.get('PATH', '/usr/bin:/bin')}:{SBIN}"}
+
+
+def _run(words: list[str]) -> dict[str, Any]:
+    options = {"python_shell": False, "ignore_retcode": True, "env": _environment()}
     said: dict[str, Any] = __salt__["cmd.run_all"](words, **options)
     return said
+
+
+def _run_stack(words: list[str]) -> dict[str, Any]:
+    """
+    Run a command that runs hooks.
+
+    Not by cmd.run_all: that waits for a daemon that a hook has started and that holds its output, for ever, and its
+    time limit ends the command, but not the hooks.
+    """
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env={**os.environ, **_environment(), "LC_ALL": "C"},
+        )
+        late = ""
+        try:
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            _kill_session(process.pid)
+            process.wait()
+            late = f"it took more than {PATIENCE} s and was killed"
+        output.seek(0)
+        text = output.read().decode("utf-8", "replace")
+    return {"retcode": process.returncode, "stdout": text.strip(), "stderr": late}
+
+
+def _kill_session(leader: int) -> None:
+    """Kill a command and all that it has started, whatever process groups these have made for themselves."""
+    for path in glob.glob("/proc/[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has just ended by itself
+            session = _read(path).rpartition(")")[2].split()[3]  # proc(5)
+            if int(session) == leader:
+                os.kill(int(path.split("/")[2]), signal.SIGKILL)
 
 
 def _said(said: dict[str, Any]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import pytest
 
 from ..lab.network import CLIENT6, FOLDER, NAME, OWN_FILE, PUBLISHED, TUNNEL, hook, ip, reaches, run, shadow, world
 
+ARGUMENTS = {key: value for key, value in TUNNEL.items() if key != "name"}
 CHANGED = {**TUNNEL, "ttl": 64, "addresses": ["2001:470:1f13:f87::78/64"]}
 
 
@@ -94,6 +97,28 @@ def test_an_ifup_that_lies_is_found_out(states: Any, shadows: Path) -> None:
     assert "ended with 0 and said: already configured" in result.comment
     assert "'kind': {'old': 'absent', 'new': 'sit'}" in result.comment
     _undisturbed(before, world())
+
+
+def test_a_hook_that_hangs_is_ended(modules: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    hook("pre-up", "hangs", "echo waiting; sleep 987")
+    before = world()
+    modules.converge.run("he_tunnel", "present", NAME, ARGUMENTS, {}, True)
+    for module in [each for key, each in sys.modules.items() if key.endswith(".he_tunnel")]:
+        if hasattr(module, "PATIENCE"):  # each of Salt's loaders has a copy
+            monkeypatch.setattr(module, "PATIENCE", 3)
+    result = modules.converge.run("he_tunnel", "present", NAME, ARGUMENTS, {}, False)
+    assert (result["result"], result["changes"]) == (False, {})
+    assert "it took more than 3 s and was killed; waiting" in result["comment"]
+    assert "Everything was put back as it was." in result["comment"]
+    assert "sleep 987" not in run("ps", "ax")
+    _undisturbed(before, world())
+
+
+def test_a_hook_may_start_a_daemon_that_holds_its_output(states: Any) -> None:
+    hook("up", "daemon", "sleep 30 &")
+    began = time.monotonic()
+    assert states.he_tunnel.present(**TUNNEL).result is True
+    assert time.monotonic() - began < 25, "it waited for the daemon"
 
 
 def test_a_change_in_place_that_fails_is_taken_back(states: Any, shadows: Path) -> None:
