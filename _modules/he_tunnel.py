@@ -62,7 +62,7 @@ def status(name: str = "he-ipv6", stack: str = "auto") -> dict[str, Any]:
         salt '*' he_tunnel.status
         salt '*' he_tunnel.status name=he-ipv6
     """
-    _check_name(name)
+    _check("name", name)
     stack = _stack(stack)
     host = _host_files(name, stack)
     configured = __salt__[f"tunnel_{stack}.parse"](name, host)
@@ -158,7 +158,7 @@ def ping(name: str = "he-ipv6", target: str | None = None, attempts: int = 3, ti
         salt '*' he_tunnel.ping
         salt '*' he_tunnel.ping he-ipv6 attempts=10 timeout=5
     """
-    _check_name(name)
+    _check("name", name)
     if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1:
         raise SaltInvocationError(f"attempts: {attempts!r} is not a whole number from 1")
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or timeout <= 0:
@@ -267,7 +267,7 @@ def plan_absent(name: str, stack: str = "auto", adopt: bool = False) -> dict[str
 
         salt '*' he_tunnel.plan_absent he-ipv6
     """
-    _check_name(name)
+    _check("name", name)
     stack = _stack(stack)
     host = _host_files(name, stack)
     live = _live(name)
@@ -445,9 +445,7 @@ def _is_known(stack: str) -> bool:
 
 def _stack(choice: str) -> str:
     """The stack to write for. Raises rather than to write files that the host does not read, or chokes on."""
-    problems = [each for each in errors({"stack": choice}) if each.startswith("stack:")]
-    if problems:
-        raise SaltInvocationError(problems[0])
+    _check("stack", choice)
     found = stack()
     if _is_known(found) and choice in ("auto", found):
         return found
@@ -515,8 +513,9 @@ def _configured_target(configured: dict[str, Any]) -> dict[str, Any]:
     return _target(_resolved(wanted, {} if wanted["local"] != "auto" else _route_to(wanted["endpoint"])))
 
 
-def _check_name(name: str) -> None:
-    problems = [each for each in __salt__["sit_tunnel.errors"]({"name": name}) if each.startswith("name:")]
+def _check(key: str, value: Any) -> None:
+    """Refuse a bad value of one key of a tunnel, where the others are not given."""
+    problems = [each for each in errors({key: value}) if each.startswith(f"{key}:")]
     if problems:
         raise SaltInvocationError(problems[0])
 

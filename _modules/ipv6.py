@@ -35,22 +35,20 @@ def errors(pillar: Any) -> list[str]:
     for key in pillar:
         if key not in (*PARTS, "lookup"):
             problems.append(f"ipv6:{key}: unknown key; expected one of {', '.join(PARTS)}")
-    if "tunnel" in pillar:
-        problems += [f"ipv6:tunnel:{each}" for each in _tunnel_errors(pillar["tunnel"])]
-    if "sysctl" in pillar:
-        problems += [f"ipv6:sysctl:{each}" for each in _sysctl_errors(pillar["sysctl"])]
+    for part, (what, check) in {
+        "tunnel": ("the tunnel's numbers", __salt__["he_tunnel.errors"]),
+        "sysctl": ("kernel parameters", _sysctl_errors),
+    }.items():
+        if part not in pillar:
+            continue
+        if isinstance(pillar[part], dict):
+            problems += [f"ipv6:{part}:{each}" for each in check(pillar[part])]
+        else:
+            problems.append(f"ipv6:{part}: expected a mapping of {what}, found {pillar[part]!r}")
     return problems
 
 
-def _tunnel_errors(tunnel: Any) -> list[str]:
-    if not isinstance(tunnel, dict):
-        return [f" expected a mapping of the tunnel's numbers, found {tunnel!r}"]
-    return list(__salt__["he_tunnel.errors"](tunnel))
-
-
-def _sysctl_errors(parameters: Any) -> list[str]:
-    if not isinstance(parameters, dict):
-        return [f" expected a mapping of kernel parameters, found {parameters!r}"]
+def _sysctl_errors(parameters: dict[Any, Any]) -> list[str]:
     problems = []
     for key, value in parameters.items():
         if not isinstance(key, str) or not re.fullmatch(SYSCTL_KEY, key):

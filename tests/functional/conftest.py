@@ -63,6 +63,5 @@ def test(request: pytest.FixtureRequest) -> bool:
 @pytest.fixture
 def tunnel(modules: Any) -> None:
     """The tunnel is there. (Without the detour through a state run, which takes longer.)"""
-    arguments = {key: value for key, value in network.TUNNEL.items() if key != "name"}
-    done = modules.converge.run("he_tunnel", "present", network.NAME, arguments, {}, False)
+    done = modules.converge.run("he_tunnel", "present", network.NAME, network.ARGUMENTS, {}, False)
     assert done["result"] is True, done["comment"]

@@ -10,9 +10,22 @@ from typing import Any
 
 import pytest
 
-from ..lab.network import CLIENT6, FOLDER, NAME, OWN_FILE, PUBLISHED, TUNNEL, hook, ip, reaches, run, shadow, world
+from ..lab.network import (
+    ARGUMENTS,
+    CLIENT6,
+    FOLDER,
+    NAME,
+    OWN_FILE,
+    PUBLISHED,
+    TUNNEL,
+    hook,
+    ip,
+    reaches,
+    run,
+    shadow,
+    world,
+)
 
-ARGUMENTS = {key: value for key, value in TUNNEL.items() if key != "name"}
 CHANGED = {**TUNNEL, "ttl": 64, "addresses": ["2001:470:1f13:f87::78/64"]}
 
 
@@ -164,18 +177,15 @@ def test_a_read_only_folder_is_an_error_and_no_traceback(states: Any, read_only:
     _undisturbed(before, world())
 
 
-def test_the_old_interface_stays_when_the_file_cannot_be_written(states: Any, without_endpoint: None) -> None:
-    run("mount", "--bind", str(FOLDER), str(FOLDER))
-    run("mount", "-o", "remount,bind,ro", str(FOLDER))
-    try:
-        before = world()
-        result = states.he_tunnel.present(**CHANGED)
-        assert (result.result, result.changes) == (False, {})
-        after = world()
-        after["ifstate"] = before["ifstate"]
-        _undisturbed(before, after)
-    finally:
-        run("umount", str(FOLDER))
+def test_the_old_interface_stays_when_the_file_cannot_be_written(
+    states: Any, without_endpoint: None, read_only: None
+) -> None:
+    before = world()
+    result = states.he_tunnel.present(**CHANGED)
+    assert (result.result, result.changes) == (False, {})
+    after = world()
+    after["ifstate"] = before["ifstate"]
+    _undisturbed(before, after)
 
 
 def test_absent_is_undone_as_well(states: Any, shadows: Path) -> None:

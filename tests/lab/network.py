@@ -18,6 +18,7 @@ TUNNEL: dict[str, Any] = {
     "addresses": ["2001:470:1f13:f87::77/64"],
 }
 NAME = TUNNEL["name"]
+ARGUMENTS = {key: value for key, value in TUNNEL.items() if key != "name"}
 PUBLISHED = "2001:470:1f13:f87::77"
 CLIENT6 = "2001:db8:c::2"
 
