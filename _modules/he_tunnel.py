@@ -19,8 +19,6 @@ import subprocess
 import tempfile
 from typing import TYPE_CHECKING, Any
 
-import salt.utils.atomicfile
-import salt.utils.files
 import salt.utils.json
 import salt.utils.network
 import salt.utils.path
@@ -399,20 +397,9 @@ def _carry_out(commands: list[list[str]]) -> None:
 
 
 def _write_files(plan: dict[str, Any], which: str) -> None:
-    """Make the files of a plan the ``new`` or the ``old`` ones; those that are so already are not touched."""
+    """Make the files of a plan the ``new`` or the ``old`` ones."""
     for path, edit in plan["files"].items():
-        path, text = os.path.realpath(path), edit[which]
-        if text == (_read(path) if os.path.exists(path) else None):
-            continue
-        if text is None:
-            os.remove(path)
-            continue
-        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-        new = not os.path.exists(path)
-        with salt.utils.atomicfile.atomic_open(path, "wb") as stream:
-            stream.write(text.encode("utf-8", "surrogateescape"))
-        if new:
-            os.chmod(path, 0o644)
+        __salt__["host_files.write"](path, edit[which])
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -599,10 +586,7 @@ def _ip_json(*words: str) -> list[dict[str, Any]]:
 
 
 def _read(path: str) -> str:
-    """A file's text; bytes that are no UTF-8 survive reading and writing."""
-    with salt.utils.files.fopen(path, "rb") as stream:
-        text: str = stream.read().decode("utf-8", "surrogateescape")
-    return text
+    return __salt__["host_files.read"](path) or ""
 
 
 def _which(program: str) -> Any:
@@ -652,7 +636,7 @@ def _run_stack(words: list[str]) -> dict[str, Any]:
 def _kill_session(leader: int) -> None:
     """Kill a command and all that it has started, whatever process groups these have made for themselves."""
     for path in glob.glob("/proc/[0-9]*/stat"):
-        with contextlib.suppress(OSError):  # it has just ended by itself
+        with contextlib.suppress(OSError, IndexError):  # it has just ended by itself
             session = _read(path).rpartition(")")[2].split()[3]  # proc(5)
             if int(session) == leader:
                 os.kill(int(path.split("/")[2]), signal.SIGKILL)
