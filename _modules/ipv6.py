@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __virtualname__ = "ipv6"
 
-PARTS = ("tunnel", "sysctl")
+PARTS = ("tunnel", "firewall", "sysctl")
 SYSCTL_KEY = r"[a-z0-9_]+([./][A-Za-z0-9_-]+)+"
 
 
@@ -37,6 +37,7 @@ def errors(pillar: Any) -> list[str]:
             problems.append(f"ipv6:{key}: unknown key; expected one of {', '.join(PARTS)}")
     for part, (what, check) in {
         "tunnel": ("the tunnel's numbers", __salt__["he_tunnel.errors"]),
+        "firewall": ("the firewall's tables", __salt__["dualstack_ruleset.errors"]),
         "sysctl": ("kernel parameters", _sysctl_errors),
     }.items():
         if part not in pillar:

@@ -1,13 +1,60 @@
 """What all tests share."""
 
+from __future__ import annotations
+
 import logging
 import sys
 from pathlib import Path
+from typing import Any
+
+import pytest
+from saltfactories.utils.functional import Loaders
 
 from .lab.replay import *  # noqa: F401, F403  # the hooks
+
+REPOSITORY = Path(__file__).resolve().parents[1]
 
 # Salt's log handlers outlive pytest's streams.
 logging.raiseExceptions = False
 
 # The pure modules are plain Python: `import sit_tunnel`.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "_modules"))
+sys.path.insert(0, str(REPOSITORY / "_modules"))
+
+
+@pytest.fixture(scope="session")
+def salt_factories_default_root_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the daemons' folders go; by default they would stay in the temporary folder for ever."""
+    return tmp_path_factory.mktemp("f")
+
+
+@pytest.fixture(scope="session")
+def loaders(salt_factories: Any) -> Loaders:
+    """All modules and states, straight from the repository."""
+    minion = salt_factories.salt_minion_daemon(
+        "server",
+        overrides={
+            "file_client": "local",
+            "fileserver_list_cache_time": 0,
+            "file_roots": {"base": [str(REPOSITORY / "salt")]},
+            "module_dirs": [str(REPOSITORY)],
+        },
+    )
+    return Loaders(minion.config.copy(), loaded_base_name="functional")
+
+
+@pytest.fixture
+def states(loaders: Loaders) -> Any:
+    """The states."""
+    return loaders.states
+
+
+@pytest.fixture
+def modules(loaders: Loaders) -> Any:
+    """The execution modules."""
+    return loaders.modules
+
+
+@pytest.fixture(params=[True, False], ids=["test", "run"])
+def test(request: pytest.FixtureRequest) -> bool:
+    """The case runs with ``test=True`` and without."""
+    return bool(request.param)
