@@ -24,6 +24,28 @@ ifupdown is installed:
 {%-     endif %}
 {%-   endif %}
 
+{%-   if ipv6.firewall is defined %}
+
+{#-   Its installation would save for the next boot whatever lives now. What is saved is for the firewall to say. #}
+What lives now is not saved for the next boot:
+  cmd.run:
+    - name: |
+        debconf-set-selections <<END
+        iptables-persistent iptables-persistent/autosave_v4 boolean false
+        iptables-persistent iptables-persistent/autosave_v6 boolean false
+        END
+    - unless: test -d /usr/share/netfilter-persistent/plugins.d
+    - require:
+      - sls: ipv6.pillar
+
+The firewall's tools are installed:
+  pkg.installed:
+    - pkgs: {{ ipv6.lookup.packages.firewall | json }}
+    - install_recommends: false
+    - require:
+      - What lives now is not saved for the next boot
+{%-   endif %}
+
 {#-   Salt may run in the system's own Python, as it does over salt-ssh and in Debian's packages of old, or in one
       that brings its own pip: the onedir packages, a virtual environment. #}
 

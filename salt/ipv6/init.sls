@@ -3,5 +3,6 @@ include:
   - ipv6.pillar
   - ipv6.deps
   - ipv6.sysctl
+  - ipv6.firewall
   - ipv6.tunnel
   - ipv6.verify

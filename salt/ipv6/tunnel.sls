@@ -1,7 +1,7 @@
 {#- Brings the 6in4 tunnel up, now and at every boot. -#}
 {%- from "ipv6/map.jinja" import ipv6, prelude with context %}
 
-include: {{ (prelude + ["ipv6.deps"]) | json }}
+include: {{ (prelude + ["ipv6.deps", "ipv6.firewall"]) | json }}
 
 {%- if ipv6.tunnel is defined %}
 
@@ -15,5 +15,8 @@ The tunnel is up:
       - The tunnel's tools are installed
 {%-   if ipv6.tunnel.stack == "ifupdown" %}
       - ifupdown is installed
+{%-   endif %}
+{%-   if ipv6.firewall is defined %}
+      - The firewall is up  # else every service that listens on :: would be open as soon as the tunnel is there
 {%-   endif %}
 {%- endif %}

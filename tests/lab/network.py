@@ -26,6 +26,7 @@ MAIN = Path("/etc/network/interfaces")
 FOLDER = Path("/etc/network/interfaces.d")
 OWN_FILE = FOLDER / NAME
 IFSTATE = Path("/run/network/ifstate")
+RULES = Path("/etc/iptables")
 SYSCTL_FILE = Path("/etc/sysctl.d/local.conf")
 MAIN_TEXT = f"""\
 # The host's own interfaces.
@@ -76,7 +77,7 @@ def source_address() -> str:
 def world() -> dict[str, Any]:
     """Everything on the server that this project could change."""
     files = {}
-    for top in (MAIN.parent, SYSCTL_FILE.parent):
+    for top in (MAIN.parent, SYSCTL_FILE.parent, RULES):
         for path in sorted(top.rglob("*")):
             if path.is_file():
                 status = path.stat()
@@ -87,8 +88,19 @@ def world() -> dict[str, Any]:
         "addresses": run("ip", "addr"),
         "routes": run("ip", "-6", "route", "show", "table", "all"),
         "ifstate": IFSTATE.read_text() if IFSTATE.exists() else "",
+        "firewall": firewall(),
         "bindv6only": Path("/proc/sys/net/ipv6/bindv6only").read_text(),
     }
+
+
+def firewall() -> dict[str, list[str]]:
+    """The rules of both families, without counters. Where no table is in use, asking would bring one into use."""
+    rules = {}
+    for command, names in (("iptables", "ip_tables_names"), ("ip6tables", "ip6_tables_names")):
+        used = Path("/proc/net", names).exists() and Path("/proc/net", names).read_text()
+        lines = run(f"{command}-save").splitlines() if used else []
+        rules[command] = [line.partition(" [")[0] for line in lines if not line.startswith("#")]
+    return rules
 
 
 def boot() -> None:
@@ -120,6 +132,11 @@ def reset() -> None:
     _forget()
     SYSCTL_FILE.unlink(missing_ok=True)
     Path("/proc/sys/net/ipv6/bindv6only").write_text("0")
+    if RULES.exists():
+        shutil.rmtree(RULES)
+        text = "*filter\n:INPUT ACCEPT\n:FORWARD ACCEPT\n:OUTPUT ACCEPT\nCOMMIT\n"
+        for command in ("iptables-restore", "ip6tables-restore"):
+            subprocess.run([command], input=text, text=True, check=True)
     hear("46.105.5.1")
     while run("ip", "-6", "addr", "show", "tentative"):
         time.sleep(0.1)

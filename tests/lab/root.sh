@@ -12,6 +12,7 @@ packages=(
   user-mode-linux kmod                      # the guest's kernel and its modules
   iproute2 iputils-ping ifupdown            # what a server has
   python3 netbase procps ca-certificates
+  iptables iptables-persistent              # the guest's kernel knows only the legacy backend
   tcpdump                                   # the proof on the wire
   openssh-server openssh-client             # salt-ssh
 )
@@ -26,6 +27,9 @@ new=$root.new
 rm -rf "$new"
 mmdebstrap --quiet --variant=minbase --include="$(IFS=,; echo "${packages[*]}")" --skip=cleanup/apt \
   --customize-hook='chroot "$1" apt-get clean' \
+  --customize-hook='chroot "$1" update-alternatives --set iptables /usr/sbin/iptables-legacy' \
+  --customize-hook='chroot "$1" update-alternatives --set ip6tables /usr/sbin/ip6tables-legacy' \
+  --customize-hook='rm -rf "$1/etc/iptables"' \
   --customize-hook="$others" \
   --customize-hook='chroot "$1" apt-get install -q -y --no-install-recommends --download-only python3-netaddr' \
   bookworm "$new" >"$new.log" 2>&1 || { tail -n 40 "$new.log" >&2; exit 1; }

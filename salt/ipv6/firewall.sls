@@ -1,0 +1,20 @@
+{#- Makes both families' firewalls what the pillar says, now and at every boot. -#}
+{%- from "ipv6/map.jinja" import ipv6, prelude with context %}
+
+include: {{ (prelude + ["ipv6.deps"]) | json }}
+
+{%- if ipv6.firewall is defined %}
+
+The firewall is up:
+  dualstack_iptables.ruleset:
+{%-   for key, value in ipv6.firewall.items() %}
+    - {{ {key: value} | json }}
+{%-   endfor %}
+{%-   if ipv6.tunnel is defined %}
+    - tunnel: {{ ipv6.tunnel | json }}
+{%-   endif %}
+    - require:
+      - sls: ipv6.pillar
+      - The firewall's tools are installed
+      - netaddr is there for the Python that runs Salt
+{%- endif %}
