@@ -7,6 +7,7 @@ import configparser
 import re
 from pathlib import Path
 
+import dualstack_ruleset
 import pytest
 import sit_tunnel
 import yaml
@@ -63,6 +64,13 @@ def test_the_example_has_every_key_and_each_has_its_comment() -> None:
         assert re.search(rf"^    {key}: .*#|^    {key}: +#", EXAMPLE, re.MULTILINE), key
 
 
+def test_the_example_has_every_key_of_the_firewall() -> None:
+    firewall = yaml.safe_load(EXAMPLE)["ipv6"]["firewall"]
+    assert set(firewall) == set(dualstack_ruleset.KEYS)
+    for key in firewall:
+        assert re.search(rf"^    {key}: .*#|^    {key}: +#", EXAMPLE, re.MULTILINE), key
+
+
 def test_the_defaults_that_the_example_tells_are_the_defaults() -> None:
     told = dict(re.findall(r"^    (\w+): .*#.*\(default (\d+)\)", EXAMPLE, re.MULTILINE))
     told.update(re.findall(r"^    (metric): .*#.*\(default (\d+)\)", EXAMPLE, re.MULTILINE))
@@ -90,7 +98,9 @@ def test_the_readme_names_only_files_and_functions_that_exist() -> None:
     for path in re.findall(r"\]\(([^)#:]+)\)", readme):
         assert (REPOSITORY / path).exists(), path
     functions = {name for name, _ in public_functions(MODULES + STATES)}
-    for name in re.findall(r"\b((?:he_tunnel|sit_\w+|tunnel_\w+)\.\w+)\b", readme):
+    for name in re.findall(
+        r"\b((?:he_tunnel|sit_\w+|tunnel_\w+|dualstack_\w+|iptables_\w+|firewall_\w+)\.\w+)\b", readme
+    ):
         assert name in functions or name.endswith(".py"), name
     for sls in re.findall(r"state\.apply ipv6\.(\w+)", readme):
         assert (REPOSITORY / "salt" / "ipv6" / f"{sls}.sls").exists(), sls

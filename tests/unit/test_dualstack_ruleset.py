@@ -115,7 +115,10 @@ def test_the_mss_is_clamped_on_the_tunnel() -> None:
         ({"tables": {"filter": {"INPUT": {"policy": "REJECT"}}}}, "tables:filter:INPUT:policy: 'REJECT': expected ACC"),
         ({"tables": {"filter": {"INPUT": {"policy": ["DROP"]}}}}, "tables:filter:INPUT:policy: ['DROP']: expected ACC"),
         ({"tables": {"filter": {"INPUT": {"policy": {"ipv4": []}}}}}, "tables:filter:INPUT:policy: {'ipv4': []}: expe"),
-        ({"tables": {"filter": {"OWN": {"policy": "DROP"}}}}, "tables:filter:OWN:policy: 'DROP': only a built-in chain"),
+        (
+            {"tables": {"filter": {"OWN": {"policy": "DROP"}}}},
+            "tables:filter:OWN:policy: 'DROP': only a built-in chain",
+        ),
         ({"tables": {"filter": {"OWN": {"family": "inet"}}}}, "tables:filter:OWN:family: 'inet': expected ipv4, ipv6 "),
         ({"tables": {"filter": {"OWN": {"family": []}}}}, "tables:filter:OWN:family: []: expected ipv4, ipv6 or both"),
         ({"tables": {"filter": {"INPUT": {"family": "ipv4"}}}}, "tables:filter:INPUT:family: 'ipv4': both families ha"),
