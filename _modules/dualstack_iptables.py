@@ -185,7 +185,7 @@ def adopt(backend: str = "auto") -> dict[str, Any]:
 def _for_folding(backend: str) -> dict[str, Any]:
     """The live tables without what belongs to others, and what it takes to understand them."""
     live = __salt__["iptables_kernel.read"](__salt__["iptables_kernel.backend"](backend))
-    preserve = _given(None, None)["firewall"].get("preserve") or __salt__["dualstack_ruleset.preserved"]()
+    preserve = _given(None, None)["firewall"].get("preserve", __salt__["dualstack_ruleset.preserved"]()) or []
     return {
         "tables": {family: __salt__["iptables_delta.own"](tables, preserve) for family, tables in live.items()},
         "tunnel": _given(None, None)["tunnel"],
@@ -273,7 +273,7 @@ def _lines(old: str | None, new: str) -> dict[str, str]:
     """The lines of a file that differ; of a file that is new, only that it is: its rules are told already."""
     if old is None:
         return {"old": "absent", "new": "present"}
-    diff = [line for line in difflib.unified_diff(old.splitlines(), new.splitlines(), n=0, lineterm="")][2:]
+    diff = [line for line in difflib.unified_diff(old.split("\n"), new.split("\n"), n=0, lineterm="")][2:]
     return {
         sign: "\n".join(line[1:] for line in diff if line[0] == mark) for sign, mark in (("old", "-"), ("new", "+"))
     }
@@ -585,7 +585,7 @@ def _blamed(
     family: str, error: dict[str, Any], tables: dict[str, Any], origins: dict[str, Any], backend: str, sets: str
 ) -> str:
     """Which rule of which key it is that cannot be loaded, in one sentence."""
-    lines = __salt__["iptables_save.render"](tables).splitlines()
+    lines = __salt__["iptables_save.render"](tables).split("\n")
     number = error["line"]
     if not number or number > len(lines) or not lines[number - 1].startswith("-A "):
         number = _first_refused(family, lines, backend, sets)

@@ -240,7 +240,7 @@ def canonical(texts: dict[str, str], backend: str, sets: str = "") -> dict[str, 
 
 def _headers(sets: str) -> str:
     """The sets without what is in them, which no rule depends on."""
-    return "".join(f"{line}\n" for line in sets.splitlines() if line.startswith("create "))
+    return "".join(f"{line}\n" for line in sets.split("\n") if line.startswith("create "))
 
 
 def canonical_in_place(tables: dict[str, Any], backend: str) -> dict[str, Any]:

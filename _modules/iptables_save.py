@@ -72,7 +72,7 @@ def parse(text: str) -> dict[str, Any]:
     """
     tables: dict[str, Any] = {}
     table: dict[str, Any] | None = None
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if line.startswith("["):  # counters
             line = line.partition("] ")[2]
         if line.startswith("-A ") and table is not None:
