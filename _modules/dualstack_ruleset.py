@@ -24,11 +24,26 @@ CHAIN_NAME = r"[A-Za-z0-9_][^\s\"'\\!,;|]{0,27}"  # the kernel takes 28 bytes; t
 POLICIES = ("ACCEPT", "DROP")
 UNSAID = ""
 
-# Programs that write rules of their own, and know them by these names of chains and interfaces.
+# Programs that write rules of their own, and know them by these names of chains and interfaces. Docker's bridges are
+# named by 12 hexadecimal digits; its rule for a container that uses its own published port names nothing of it.
 PRESERVE = [
-    "DOCKER*", "docker0", "f2b-*", "fail2ban-*", "sshguard", "LIBVIRT_*", "virbr*", "KUBE-*", "CNI-*", "cali-*",
-    "CILIUM_*", "FLANNEL-*", "NETAVARK*", "ts-*",
-]  # fmt: skip
+    "DOCKER*",
+    "docker0",
+    "br-" + 12 * "[0-9a-f]",
+    "-s 172.*/32 -d 172.*/32 -p * --dport * -j MASQUERADE",
+    "f2b-*",
+    "fail2ban-*",
+    "sshguard",
+    "LIBVIRT_*",
+    "virbr*",
+    "KUBE-*",
+    "CNI-*",
+    "cali-*",
+    "CILIUM_*",
+    "FLANNEL-*",
+    "NETAVARK*",
+    "ts-*",
+]
 
 # What must not be dropped, or IPv6 does not work: RFC 4890, sections 4.3.1 (in transit) and 4.4.1 (of this host).
 # Neighbour discovery goes untracked, so that no rule for connections lets it in.

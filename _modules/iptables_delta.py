@@ -268,10 +268,12 @@ def _theirs(now: list[str], target: list[str], preserve: list[str], registered: 
 
 
 def _leading_away(rules: list[str], preserve: list[str]) -> set[str]:
-    """The rules that lead to a chain of others, or name an interface of theirs."""
+    """The rules that lead to a chain of others, or name an interface of theirs, or are preserved as a whole."""
     names = set(NAMES.findall(_unquoted("\n".join(rules))))  # few, where there are thousands of rules
     others = {name for name in names if foreign(name, preserve)}
-    return {rule for rule in rules if others.intersection(NAMES.findall(_unquoted(rule)))} if others else set()
+    found = {rule for rule in rules if others.intersection(NAMES.findall(_unquoted(rule)))} if others else set()
+    whole = [each for each in preserve if " " in each]
+    return found | {rule for rule in rules if foreign(rule, whole)} if whole else found
 
 
 def _kept(now: list[str], target: list[str], theirs: set[int]) -> dict[int, int]:

@@ -69,7 +69,8 @@ def ruleset(
         (accept, drop or reject), ``from`` and others, see ``firewall_rehearsal``.
     preserve
         Chains and interfaces of others, as patterns: such chains, and rules that lead to them or name such an
-        interface, stay where they are. By default those of Docker, fail2ban, libvirt, Kubernetes and the like.
+        interface, stay where they are; a pattern with a space in it is compared with whole rules. By default those
+        of Docker, fail2ban, libvirt, Kubernetes and the like.
     icmpv6_essential
         Let in front of all rules pass what IPv6 does not work without (:rfc:`4890`).
     clamp_mss

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import subprocess
 
@@ -76,3 +77,9 @@ def tables(saved: str) -> dict[str, list[str]]:
         elif line.startswith("-A "):
             lines.append(line)
     return {name: sorted(lines, key=lambda line: line.split(" ")[:2]) for name, lines in found.items() if lines}
+
+
+def difference(found: dict[str, list[str]], expected: dict[str, list[str]]) -> str:
+    """The lines that differ, which is easier to read than what pytest makes of two mappings."""
+    old, new = ([f"{key} {line}" for key in sorted(each) for line in each[key]] for each in (found, expected))
+    return "\n".join(difflib.unified_diff(old, new, "found", "expected", n=0, lineterm=""))

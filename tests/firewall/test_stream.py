@@ -1,4 +1,4 @@
-"""A firewall that changes under a stream of packets, and IPv6 alive behind one that drops."""
+"""What packets feel of a change, and of policies that drop all; a neighbour at the other end of a veth sends them."""
 
 from __future__ import annotations
 
@@ -15,163 +15,310 @@ import pytest
 from . import netfilter
 
 Converge = Callable[..., dict[str, Any]]
-OWN = {"ipv4": "192.0.2.1", "ipv6": "2001:db8:5::1"}
-PEER = {"ipv4": "192.0.2.2", "ipv6": "2001:db8:5::2"}
-FAMILIES = {"ipv4": socket.AF_INET, "ipv6": socket.AF_INET6}
-ALLOWED, FORBIDDEN, LEAVING = 5001, 5002, 5003
-ROOM = 64 * 1024 * 1024  # bytes: nothing reads while the stream flows
-SO_RCVBUFFORCE = 33
 
-# Sends datagrams to both ports in both families, 1 ms apart, and lines through TCP, until its input ends.
-SENDER = f"""
-import json, select, socket, sys, time
-own, ports, leaving = json.loads(sys.argv[1]), ({ALLOWED}, {FORBIDDEN}), {LEAVING}
-kinds = {{"ipv4": socket.AF_INET, "ipv6": socket.AF_INET6}}
-datagrams = {{family: socket.socket(kind, socket.SOCK_DGRAM) for family, kind in kinds.items()}}
-streams = {{family: socket.create_connection((own[family], leaving)) for family in kinds}}
-print("connected", flush=True)
-number, due = 0, time.monotonic()
-while not select.select([sys.stdin], [], [], 0)[0]:
-    for family in kinds:
-        for port in ports:
-            datagrams[family].sendto(b"%d" % number, (own[family], port))
-        streams[family].sendall(b"%d\\n" % number)
-    number += 1
-    due += 0.001
-    time.sleep(max(0, due - time.monotonic()))
-for stream in streams.values():
-    stream.shutdown(socket.SHUT_WR)
-    stream.recv(1)
-print(number, flush=True)
+HOST = {"ipv4": "192.0.2.1", "ipv6": "2001:db8:5::1"}
+NEIGHBOUR = {"ipv4": "192.0.2.2", "ipv6": "2001:db8:5::2"}
+LINK_LOCAL = {"host": "fe80::1", "neighbour": "fe80::2"}
+SOCKETS = {"ipv4": socket.AF_INET, "ipv6": socket.AF_INET6}
+NETWORK = f"""
+ip netns add neighbour
+ip link add lan type veth peer name lan netns neighbour
+ip link set lan addrgenmode none up
+ip -n neighbour link set lan addrgenmode none up
+ip addr add {HOST["ipv4"]}/24 dev lan
+ip addr add {HOST["ipv6"]}/64 dev lan nodad
+ip addr add {LINK_LOCAL["host"]}/64 dev lan nodad
+ip -n neighbour addr add {NEIGHBOUR["ipv4"]}/24 dev lan
+ip -n neighbour addr add {NEIGHBOUR["ipv6"]}/64 dev lan nodad
+ip -n neighbour addr add {LINK_LOCAL["neighbour"]}/64 dev lan nodad
 """
 
-# One echo request, and whether the answer to it comes.
-PING = """
-import socket, sys
-raw = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
-raw.settimeout(3)
-raw.sendto(b"\\x80\\0\\0\\0\\x12\\x34\\0\\1ping", (sys.argv[1], 0))
-try:
-    while True:
-        data, sender = raw.recvfrom(2048)
-        if data[:1] == b"\\x81" and data[4:6] == b"\\x12\\x34":
-            sys.exit(0)
-except TimeoutError:
-    sys.exit(1)
+
+@pytest.fixture(scope="module", autouse=True)
+def _neighbour() -> Iterator[None]:
+    """A network namespace at the other end of this one's interface ``lan``."""
+    netfilter.run("sh", "-ec", NETWORK)
+    yield
+    netfilter.run("ip", "link", "delete", "lan")
+    netfilter.run("ip", "netns", "delete", "neighbour")
+
+
+# --------------------------------------------------------------------------------------------------------------
+# A change under a stream of packets
+
+ALLOWED, FORBIDDEN, ESTABLISHED, TCP = 5000, 5001, 5002, 6000
+SEND = """
+import json, select, socket, sys, time
+host, allowed, forbidden, established, tcp = sys.argv[1].split(","), *map(int, sys.argv[2:])
+flows = {}
+for address in host:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    for port in (allowed, forbidden, established):
+        flows[address, port] = socket.socket(family, socket.SOCK_DGRAM)
+    known = flows[address, established]
+    known.sendto(b"hello", (address, established))
+    known.recv(9)
+    flows[address, tcp] = socket.create_connection((address, tcp))
+    flows[address, tcp].setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+print("ready", flush=True)
+number, following = 0, time.monotonic()
+while not select.select([sys.stdin], [], [], max(0, following - time.monotonic()))[0]:
+    for (address, port), flow in flows.items():
+        if port == tcp:
+            flow.sendall(number.to_bytes(4, "big"))
+        else:
+            flow.sendto(number.to_bytes(4, "big"), (address, port))
+    number += 1
+    following += 0.001
+echoed = {}
+for (address, port), flow in flows.items():
+    if port == tcp:
+        flow.settimeout(10)
+        flow.shutdown(socket.SHUT_WR)
+        echoed[address] = b"".join(iter(lambda: flow.recv(65536), b"")).hex()
+print(json.dumps({"sent": number, "echoed": echoed}))
+"""
+ECHO = """
+import selectors, socket, sys
+ready = selectors.DefaultSelector()
+listener = socket.create_server(("::", int(sys.argv[1])), family=socket.AF_INET6, dualstack_ipv6=True)
+ready.register(listener, selectors.EVENT_READ)
+print("ready", flush=True)
+while True:
+    for key, _ in ready.select():
+        if key.fileobj is listener:
+            ready.register(listener.accept()[0], selectors.EVENT_READ)
+            continue
+        data = key.fileobj.recv(65536)
+        key.fileobj.sendall(data)
+        if not data:
+            ready.unregister(key.fileobj)
+            key.fileobj.close()
 """
 
 
 @pytest.fixture
-def _peer() -> Iterator[None]:
-    """A neighbour in a namespace of its own, behind a veth."""
-    netfilter.run("ip", "netns", "add", "peer")
-    netfilter.run("ip", "link", "add", "near", "type", "veth", "peer", "name", "far", "netns", "peer")
-    for words, name, addresses in (([], "near", OWN), (["-n", "peer"], "far", PEER)):
-        netfilter.run("ip", *words, "addr", "add", f"{addresses['ipv4']}/24", "dev", name)
-        netfilter.run("ip", *words, "addr", "add", f"{addresses['ipv6']}/64", "dev", name, "nodad")
-        netfilter.run("ip", *words, "link", "set", name, "up")
-    yield
-    netfilter.run("ip", "link", "del", "near")
-    netfilter.run("ip", "netns", "del", "peer")
-
-
-def fillers(net: int) -> list[str]:
-    """A thousand rules that have nothing to do with the stream."""
-    ipv4 = [f"-s 10.{net}.{number // 250}.{number % 250} -p tcp --dport 80 -j ACCEPT" for number in range(1000)]
-    ipv6 = [f"-s 2001:db8:{net}::{number:x} -p tcp --dport 80 -j ACCEPT" for number in range(1000)]
-    return [*ipv4, *ipv6]
-
-
-def receivers(port: int) -> dict[str, socket.socket]:
-    """A datagram socket for each family, with room for the whole stream."""
+def receivers() -> Iterator[dict[tuple[str, int], socket.socket]]:
+    """A socket for each family and port. They keep what comes in until somebody looks."""
     found = {}
-    for family, kind in FAMILIES.items():
-        found[family] = socket.socket(kind, socket.SOCK_DGRAM)
-        if family == "ipv6":
-            found[family].setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        found[family].setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, ROOM)
-        found[family].bind((OWN[family], port))
-        found[family].setblocking(False)
-    return found
+    for family, address in HOST.items():
+        for port in (ALLOWED, FORBIDDEN, ESTABLISHED):
+            found[family, port] = receiver = socket.socket(SOCKETS[family], socket.SOCK_DGRAM)
+            receiver.setsockopt(socket.SOL_SOCKET, getattr(socket, "SO_RCVBUFFORCE", 33), 256 << 20)
+            receiver.bind((address, port))
+            receiver.settimeout(10)
+    yield found
+    for receiver in found.values():
+        receiver.close()
 
 
 def received(receiver: socket.socket) -> list[int]:
-    """The numbers of the datagrams that came, in order."""
+    """The numbers of the packets that have come in."""
+    receiver.setblocking(False)
     numbers = []
     while True:
         try:
-            numbers.append(int(receiver.recv(100)))
+            numbers.append(int.from_bytes(receiver.recv(9), "big"))
         except BlockingIOError:
             return numbers
 
 
-@pytest.mark.usefixtures("_peer")
-def test_a_change_of_a_thousand_rules_under_a_stream(converge: Converge, backend: str) -> None:
-    keep = ["-i lo -j ACCEPT", f"-p udp --dport {ALLOWED} -j ACCEPT", "-m conntrack --ctstate ESTABLISHED -j ACCEPT"]
-    connect = f"-p tcp --dport {LEAVING} -j ACCEPT"
-    old = {"filter": {"INPUT": {"policy": "DROP", "rules": [*fillers(1), *keep, connect]}}}
-    new = {"filter": {"INPUT": {"policy": "DROP", "rules": [*fillers(2), *keep]}}}
-    assert converge(old)["result"] is True
-    allowed, forbidden = receivers(ALLOWED), receivers(FORBIDDEN)
-    listeners = {family: socket.create_server((OWN[family], LEAVING), family=kind) for family, kind in FAMILIES.items()}
-    words = ["ip", "netns", "exec", "peer", sys.executable, "-c", SENDER, json.dumps(OWN)]
-    sender = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert sender.stdin and sender.stdout and sender.stdout.readline() == "connected\n"
-    connections = {family: listener.accept()[0] for family, listener in listeners.items()}
-
-    time.sleep(0.3)
-    changed = converge(new)
-    time.sleep(0.3)
-
-    sender.stdin.close()
-    lines = {}
-    for family, connection in connections.items():
-        connection.settimeout(10)
-        lines[family] = b"".join(iter(lambda each=connection: each.recv(65536), b"")).split()  # type: ignore[misc]
-        connection.sendall(b".")
-    sent = int(sender.stdout.readline())
-    sender.wait()
-    assert changed["result"] is True, changed["comment"]
-    assert sent > 600
-    for family in FAMILIES:
-        assert received(allowed[family]) == list(range(sent)), "allowed packets were lost"
-        assert received(forbidden[family]) == [], "forbidden packets came in"
-        assert lines[family] == [b"%d" % number for number in range(sent)], "the connection was broken"
-        counters = netfilter.save(family, backend, counters=True).splitlines()
-        counted = next(line for line in counters if f"--dport {ALLOWED}" in line)
-        assert counted.startswith(f"[{sent}:"), "the counters were reset"
-    for each in [*allowed.values(), *forbidden.values(), *listeners.values(), *connections.values()]:
-        each.close()
+def start(script: str, *words: str) -> subprocess.Popen[str]:
+    """Start a script; it is ready when this returns."""
+    process = subprocess.Popen([*words[:-1], sys.executable, "-c", script, *words[-1].split()], **PIPES)
+    assert process.stdout and process.stdout.readline() == "ready\n"
+    return process
 
 
-def pings() -> tuple[bool, bool]:
-    """Whether this host reaches its neighbour, and the neighbour this host, when neither knows the other."""
-    found = []
-    for words, target in (([], PEER["ipv6"]), (["ip", "netns", "exec", "peer"], OWN["ipv6"])):
-        netfilter.run("ip", "neigh", "flush", "all")
-        netfilter.run("ip", "-n", "peer", "neigh", "flush", "all")
-        done = subprocess.run([*words, sys.executable, "-c", PING, target], check=False)
-        found.append(done.returncode == 0)
-    return found[0], found[1]
+PIPES: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
 
 
-DROPPING = {"filter": {chain: {"policy": "DROP", "rules": ["-j DROP"]} for chain in ("INPUT", "OUTPUT", "FORWARD")}}
+def tables(first: int, policy: str, *new: str) -> dict[str, Any]:
+    """Many rules, those that let the stream pass among them, and those that stop it."""
+    udp = "-p udp -m udp --dport"
+    others = [f"-p tcp -m tcp --dport {port} -j REJECT --reject-with tcp-reset" for port in range(first, first + 1000)]
+    rules = [*others[:500], "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", f"{udp} {ALLOWED} -j ACCEPT"]
+    rules += [f"{udp} {FORBIDDEN} -j own", *new, *others[500:]]
+    own = [f"-p udp -m udp --sport {first} -j RETURN", "-j DROP", f"-p udp -m udp --dport {first} -j RETURN"]
+    return {"filter": {"INPUT": {"policy": policy, "rules": rules}, "own": own}}
 
 
-@pytest.mark.usefixtures("_peer")
-@pytest.mark.parametrize(
-    "others",
-    [{}, {"raw": {"PREROUTING": ["-j DROP"], "OUTPUT": ["-j DROP"]}}, {"mangle": {"INPUT": {"policy": "DROP"}}}],
-    ids=["filter", "raw", "mangle"],
-)
-def test_ipv6_is_alive_behind_a_firewall_that_drops_everything(converge: Converge, others: dict[str, Any]) -> None:
-    done = converge({**DROPPING, **others})
+@pytest.mark.parametrize("policy", ["DROP", "ACCEPT"])
+def test_a_change_of_a_thousand_rules_is_not_felt(
+    converge: Converge, backend: str, policy: str, receivers: dict[tuple[str, int], socket.socket]
+) -> None:
+    new = [f"-p udp -m udp --dport {ESTABLISHED} -j ACCEPT", f"-p tcp -m tcp --dport {TCP} -j ACCEPT"]
+    before, after = tables(10_000, policy, *new), tables(20_000, policy, "-m conntrack --ctstate NEW -j DROP")
+    assert converge(before)["result"] is True
+    echo = start(ECHO, str(TCP))
+    sender = None
+    try:
+        words = [",".join(HOST.values()), *map(str, (ALLOWED, FORBIDDEN, ESTABLISHED, TCP))]
+        sender = subprocess.Popen(
+            ["ip", "netns", "exec", "neighbour", sys.executable, "-c", SEND, *words],
+            **PIPES,
+        )
+        for family in HOST:
+            _, neighbour = receivers[family, ESTABLISHED].recvfrom(9)
+            receivers[family, ESTABLISHED].sendto(b"hello", neighbour)
+        assert sender.stdout and sender.stdout.readline() == "ready\n"
+        for each in (after, before, after):
+            time.sleep(0.1)
+            done = converge(each)
+            assert done["result"] is True, done["comment"]
+            assert len(done["changes"]["ipv4"]["filter INPUT"]["added"]) > 1000
+        time.sleep(0.1)
+        told = json.loads(sender.communicate("stop", timeout=60)[0])
+    finally:
+        for process in filter(None, (sender, echo)):
+            process.kill()
+            process.wait()
+    sent = list(range(told["sent"]))
+    assert len(sent) > 300
+    for family, address in HOST.items():
+        assert received(receivers[family, FORBIDDEN]) == []
+        assert received(receivers[family, ALLOWED]) == sent
+        assert received(receivers[family, ESTABLISHED]) == sent
+        assert told["echoed"][address] == b"".join(number.to_bytes(4, "big") for number in sent).hex()
+        saved = netfilter.save(family, backend, counters=True)
+        counted = {
+            rule: int(count[1:].split(":")[0])
+            for count, _, rule in (line.partition("] ") for line in saved.split("\n"))
+            if rule
+        }
+        assert counted[f"-A INPUT -p udp -m udp --dport {ALLOWED} -j ACCEPT"] == len(sent)
+        assert counted[f"-A INPUT -p udp -m udp --dport {FORBIDDEN} -j own"] == len(sent)
+        assert counted["-A own -j DROP"] == len(sent)
+
+
+def test_a_connection_of_which_the_rule_has_left(converge: Converge) -> None:
+    """It goes on, and there is no second one."""
+    conntrack = "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
+
+    def declared(*rules: str) -> dict[str, Any]:
+        return {"filter": {"INPUT": {"policy": "DROP", "rules": [conntrack, *rules]}}}
+
+    assert converge(declared(f"-p tcp --dport {TCP} -j ACCEPT"))["result"] is True
+    with socket.create_server(("::", TCP), family=socket.AF_INET6, dualstack_ipv6=True) as listener:
+        listener.settimeout(10)
+        for address in HOST.values():
+            with start(CONNECT, "ip", "netns", "exec", "neighbour", f"{address} {TCP}") as client:
+                assert client.stdin and client.stdout
+                connection = listener.accept()[0]
+                for tables in (declared(), declared(), {"filter": {"INPUT": {"policy": "DROP", "rules": [conntrack]}}}):
+                    assert converge(tables)["result"] is True
+                    connection.sendall(b"line\n")
+                    assert client.stdout.readline() == "line\n"
+                client.stdin.write("again\n")
+                client.stdin.flush()
+                assert client.stdout.readline() == "refused\n"
+                connection.close()
+            converge(declared(f"-p tcp --dport {TCP} -j ACCEPT"))
+
+
+CONNECT = """
+import socket, sys
+address = (sys.argv[1], int(sys.argv[2]))
+first = socket.create_connection(address, timeout=10)
+print("ready", flush=True)
+stream = first.makefile()
+for _ in range(3):
+    print(stream.readline(), end="", flush=True)
+sys.stdin.readline()
+try:
+    socket.create_connection(address, timeout=0.5)
+    print("accepted", flush=True)
+except TimeoutError:
+    print("refused", flush=True)
+"""
+
+
+# --------------------------------------------------------------------------------------------------------------
+# Neighbour discovery
+
+PING = """
+import select, socket, struct, sys
+link = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+address = socket.getaddrinfo(sys.argv[1], None)[0][4]
+for sequence in range(4):
+    try:
+        link.sendto(struct.pack("!BBHHH", 128, 0, 0, 77, sequence), address)
+    except PermissionError:  # OUTPUT dropped it
+        continue
+    while select.select([link], [], [], 0.5)[0]:
+        answer, sender = link.recvfrom(2048)
+        if answer[0] == 129 and struct.unpack("!HH", answer[4:8]) == (77, sequence) and sender[0] == address[0]:
+            sys.exit(0)
+sys.exit("no answer")
+"""
+
+
+def reach(*words: str, address: str) -> bool:
+    """Whether an address answers a ping from somewhere that knows no neighbour yet."""
+    for namespace in ([], ["-n", "neighbour"]):
+        netfilter.run("ip", *namespace, "-6", "neigh", "flush", "dev", "lan")
+        assert "REACHABLE" not in netfilter.run("ip", *namespace, "-6", "neigh", "show", "dev", "lan")
+    return (
+        subprocess.run([*words, sys.executable, "-c", PING, address], check=False, stderr=subprocess.PIPE).returncode
+        == 0
+    )
+
+
+def reaches() -> list[bool]:
+    """In and out, with global and with link-local addresses."""
+    there = ("ip", "netns", "exec", "neighbour")
+    return [
+        reach(*there, address=HOST["ipv6"]),
+        reach(address=NEIGHBOUR["ipv6"]),
+        reach(*there, address=f"{LINK_LOCAL['host']}%lan"),
+        reach(address=f"{LINK_LOCAL['neighbour']}%lan"),
+    ]
+
+
+SHUT = {"INPUT": {"policy": "DROP"}, "FORWARD": {"policy": "DROP"}, "OUTPUT": {"policy": "DROP"}}
+REVERSE_PATH = {"PREROUTING": ["-m rpfilter --invert -j DROP"]}
+RULESETS: dict[str, Any] = {
+    "policies": {"filter": SHUT},
+    "connections": {
+        "filter": {
+            chain: {"policy": "DROP", "rules": [f"-m conntrack --ctstate {states}" for states in ("INVALID -j DROP", "NEW,RELATED,ESTABLISHED -j ACCEPT")]}
+            for chain in SHUT
+        }
+    },
+    "reverse path": {"filter": SHUT, "raw": REVERSE_PATH},
+    "reverse path, mangle": {"filter": SHUT, "mangle": REVERSE_PATH},
+    "untracked": {"filter": SHUT, "raw": {"PREROUTING": ["-j CT --notrack"], "OUTPUT": ["-j CT --notrack"]}},
+    "every table": {
+        table: {chain: {"policy": "DROP"} for chain in chains}
+        for table, chains in netfilter.BUILT_IN.items()
+        if table != "nat"
+    },
+    "a drop in a chain": {"filter": SHUT, "raw": {"PREROUTING": ["-j own"], "own": ["-j DROP"]}},
+    "a last rule": {"filter": {chain: ["-i lo -j ACCEPT"] * (chain == "INPUT") + ["-j REJECT"] for chain in SHUT}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RULESETS)
+def test_ipv6_lives_under_every_ruleset(converge: Converge, name: str) -> None:
+    done = converge(RULESETS[name])
     assert done["result"] is True, done["comment"]
-    assert pings() == (True, True)
+    assert reaches() == [True] * 4
 
 
-@pytest.mark.usefixtures("_peer")
-def test_without_what_is_essential_ipv6_is_dead(converge: Converge) -> None:
-    """The tests above can fail."""
-    assert converge(DROPPING, icmpv6_essential=False)["result"] is True
-    assert pings() == (False, False)
+@pytest.mark.parametrize("name", ["policies", "connections"])
+def test_it_does_not_without_what_is_essential(converge: Converge, name: str) -> None:
+    """Else the test above would show nothing."""
+    done = converge(RULESETS[name], icmpv6_essential=False)
+    assert done["result"] is True, done["comment"]
+    assert reaches() == [False] * 4
+
+
+def test_a_neighbour_that_has_our_address_is_noticed(converge: Converge) -> None:
+    """Duplicate address detection: its answer comes to all nodes, and is for an address that is not one yet."""
+    assert converge(RULESETS["every table"])["result"] is True
+    netfilter.run("ip", "-n", "neighbour", "addr", "add", "2001:db8:5::9/64", "dev", "lan", "nodad")
+    netfilter.run("ip", "addr", "add", "2001:db8:5::9/64", "dev", "lan")
+    time.sleep(2)
+    assert "dadfailed" in netfilter.run("ip", "-6", "addr", "show", "dev", "lan")
+    for namespace in ([], ["-n", "neighbour"]):
+        netfilter.run("ip", *namespace, "addr", "del", "2001:db8:5::9/64", "dev", "lan")

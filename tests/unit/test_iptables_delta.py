@@ -95,6 +95,12 @@ def test_registered_rules_stay() -> None:
     assert found["after"]["filter"]["INPUT"]["rules"] == ["-j f2b-sshd", "-j c"]
 
 
+def test_a_pattern_with_a_space_is_of_a_whole_rule() -> None:
+    tables = {"nat": {"POSTROUTING": {"policy": "ACCEPT", "rules": ["-s a -d a -j MASQUERADE", "-s a -j MASQUERADE"]}}}
+    kept = iptables_delta.own(tables, ["-s * -d * -j MASQUERADE"])
+    assert kept["nat"]["POSTROUTING"]["rules"] == ["-s a -j MASQUERADE"]
+
+
 def test_what_is_quoted_leads_nowhere() -> None:
     rule = '-m comment --comment "go -j f2b-sshd \\" -i docker0" -j ACCEPT'
     tables = {"filter": {"INPUT": {"policy": "DROP", "rules": [rule]}}}
