@@ -16,5 +16,4 @@ The firewall is up:
     - require:
       - sls: ipv6.pillar
       - The firewall's tools are installed
-      - netaddr is there for the Python that runs Salt
 {%- endif %}

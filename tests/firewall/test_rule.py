@@ -89,7 +89,7 @@ def test_many_rules_cost_one_restore_for_each_family(
     """Aggregated, the first state makes them all; a wrong one fails alone. Only what the kernel sees costs more."""
     sls = "".join(
         f"port {port}:\n  dualstack_iptables.rule:\n    - rule: -p tcp --dport {port} -j ACCEPT\n"
-        f"    - backend: {backend}\n"
+        f"    - backend: {backend}\n    - aggregate: true\n"
         for port in [*range(1001, 1021), bad]
     )
     log = tmp_path / "log"
@@ -100,11 +100,7 @@ def test_many_rules_cost_one_restore_for_each_family(
         )
         wrapper.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    loaders.opts["state_aggregate"] = True
-    try:
-        done = loaders.modules.state.template_str(textwrap.dedent(sls)).raw
-    finally:
-        loaders.opts["state_aggregate"] = False
+    done = loaders.modules.state.template_str(textwrap.dedent(sls)).raw
     results = [each["result"] for each in sorted(done.values(), key=lambda each: each["__run_num__"])]
     assert results == [True] * 20 + [False]
     assert len(netfilter.rules("ipv6", backend, "INPUT")) == 20
