@@ -303,7 +303,12 @@ def _with_value(option: Option, *values: str) -> list[str]:
 
 def _without_overlaps(texts: list[str], family: str) -> list[str]:
     """The entries that are not inside of another, in their order. Names and masks with holes stay."""
-    import netaddr
+    try:
+        import netaddr
+    except ImportError:
+        raise SaltInvocationError(
+            "the Python that runs Salt lacks netaddr, which a list of addresses needs: apply ipv6.deps"
+        ) from None
 
     kept: dict[tuple[int, int] | str, str] = {}
     for text in texts:

@@ -34,7 +34,7 @@ What lives now is not saved for the next boot:
         iptables-persistent iptables-persistent/autosave_v4 boolean false
         iptables-persistent iptables-persistent/autosave_v6 boolean false
         END
-    - unless: test -d /usr/share/netfilter-persistent/plugins.d
+    - creates: /usr/share/netfilter-persistent/plugins.d
     - require:
       - sls: ipv6.pillar
 
