@@ -138,10 +138,7 @@ def rehearse(firewall: dict[str, Any] | None = None, tunnel: dict[str, Any] | No
     """
     given = _given(firewall, tunnel)
     backend = __salt__["iptables_kernel.backend"](given["firewall"].get("backend", "auto"))
-    wanted = _wanted(given["firewall"], given["tunnel"], backend)
-    live = __salt__["iptables_kernel.read"](backend)
-    how = {"preserve": wanted["preserve"], "registered": _registered()}
-    after = {family: _delta(live[family], wanted["tables"][family], family, how)["after"] for family in live}
+    after = _compared(given["firewall"], given["tunnel"], backend)["after"]
     return _tried(given["firewall"].get("expect"), given["tunnel"], after, backend)
 
 
@@ -230,17 +227,29 @@ def plan_ruleset(name: str, tunnel: dict[str, Any] | None = None, **firewall: An
         if not __opts__.get("test"):
             raise
         return _plan_without_iptables(firewall, tunnel)
-    wanted = _wanted(firewall, tunnel, backend)
-    live = __salt__["iptables_kernel.read"](backend)
-    how = {"backend": backend, "preserve": wanted["preserve"], "registered": _registered()}
-    deltas = {family: _delta(live[family], wanted["tables"][family], family, how) for family in live}
-    changes: dict[str, Any] = {family: each["changes"] for family, each in deltas.items() if each["changes"]}
+    compared = _compared(firewall, tunnel, backend)
+    wanted, live, how, after = (compared[key] for key in ("wanted", "live", "how", "after"))
+    changes: dict[str, Any] = compared["changes"]
     warnings = [*wanted["warnings"], *__salt__["iptables_kernel.other"](backend)]
-    after = {family: each["after"] for family, each in deltas.items()}
     warnings += _rehearsed(firewall.get("expect"), tunnel, after, backend, wanted["key"], bool(changes))
     files = _files(after, how, wanted) if firewall.get("save", True) else {}
     warnings += _loading(files)
     return _plan(changes, warnings, files, wanted["tables"], live, **how)
+
+
+def _compared(firewall: dict[str, Any], tunnel: dict[str, Any] | None, backend: str) -> dict[str, Any]:
+    """What is wanted, what lives, what has to change, and what will live after that."""
+    wanted = _wanted(firewall, tunnel, backend)
+    live = __salt__["iptables_kernel.read"](backend)
+    how = {"backend": backend, "preserve": wanted["preserve"], "registered": _registered()}
+    deltas = {family: _delta(live[family], wanted["tables"][family], family, how) for family in live}
+    return {
+        "wanted": wanted,
+        "live": live,
+        "how": how,
+        "changes": {family: each["changes"] for family, each in deltas.items() if each["changes"]},
+        "after": {family: each["after"] for family, each in deltas.items()},
+    }
 
 
 def _delta(live: dict[str, Any], wanted: dict[str, Any], family: str, how: dict[str, Any]) -> dict[str, Any]:
@@ -349,7 +358,7 @@ def _plan_single(rules: list[dict[str, Any]], backend: str, save: bool, edit: Ed
             changes[family] = delta["changes"]
         if save:
             old = __salt__["host_files.read"](SAVED[family])
-            saved = {table: chains for table, chains in __salt__["iptables_save.parse"](old or "").items()}
+            saved = __salt__["iptables_save.parse"](old or "")
             touched = {one["table"] for one in each}
             ours = {table: saved.get(table) or __salt__["iptables_save.empty"](table) for table in sorted(touched)}
             files[SAVED[family]] = {"old": old, "new": _text(old, _edited(ours, each, edit), how["preserve"])}
