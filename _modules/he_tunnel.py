@@ -8,20 +8,15 @@ stack in ``tunnel_<stack>``: those know no host, this module does.
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import glob
 import os
 import posixpath
 import re
-import signal
-import subprocess
-import tempfile
 from typing import TYPE_CHECKING, Any
 
 import salt.utils.json
 import salt.utils.network
-import salt.utils.path
 from salt.exceptions import CommandExecutionError, SaltInvocationError
 
 if TYPE_CHECKING:
@@ -30,8 +25,6 @@ if TYPE_CHECKING:
 __virtualname__ = "he_tunnel"
 
 IPV4_HEADER = 20  # bytes
-# A login shell of Debian's `su` has no sbin in its PATH, and salt-call inherits it.
-SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 PATIENCE = 120  # seconds; a hook of ifup's may hang
 PING_INTERVAL = 0.2  # seconds
 
@@ -385,7 +378,7 @@ def _bring_up(plan: dict[str, Any]) -> None:
     said = _run_stack(words)
     left = __salt__["sit_interface.differences"](_live(plan["name"]), plan["target"])
     if said["retcode"] or left:
-        words = f"'{' '.join(words)}' ended with {said['retcode']} and said: {_said(said)}"
+        words = f"'{' '.join(words)}' ended with {said['retcode']} and said: {said['said']}"
         raise CommandExecutionError(f"{words}\nThe interface then differed in: {left}" if left else words)
 
 
@@ -418,7 +411,7 @@ def stack() -> str:
 
         salt '*' he_tunnel.stack
     """
-    if not _which("ifup"):
+    if not __salt__["host_commands.which"]("ifup"):
         return "none"
     said = _run(["ifup", "--version"])
     name: str = __salt__["tunnel_ifupdown.recognise"](said["stdout"] + said["stderr"])
@@ -516,7 +509,7 @@ def _check_module(live: dict[str, Any] | None) -> None:
     """The kernel has the device, or could load it."""
     if (live and live["link"]["kind"] == "sit") or os.path.isdir("/sys/module/sit"):
         return
-    if not _which("modprobe") or _run(["modprobe", "--dry-run", "sit"])["retcode"]:
+    if not __salt__["host_commands.which"]("modprobe") or _run(["modprobe", "--dry-run", "sit"])["retcode"]:
         raise CommandExecutionError(
             f"the kernel {os.uname().release} has no module 'sit' (CONFIG_IPV6_SIT), and makes no 6in4 tunnel without; "
             "in a container it is the host that has to load it"
@@ -576,7 +569,7 @@ def _wanted(tunnel: dict[str, Any]) -> dict[str, Any]:
 
 
 def _ip_json(*words: str) -> list[dict[str, Any]]:
-    if not _which("ip"):
+    if not __salt__["host_commands.which"]("ip"):
         raise CommandExecutionError("ip is not installed; it comes with the package iproute2")
     said = _run(["ip", "-j", *words])
     if said["retcode"]:
@@ -589,57 +582,16 @@ def _read(path: str) -> str:
     return __salt__["host_files.read"](path) or ""
 
 
-def _which(program: str) -> Any:
-    return salt.utils.path.which(program) or any(
-        os.access(f"{folder}/{program}", os.X_OK) for folder in SBIN.split(":")
-    )
-
-
-def _environment() -> dict[str, str]:
-    return {"PATH": f"{os.environ.get('PATH', '/usr/bin:/bin')}:{SBIN}"}
-
-
 def _run(words: list[str]) -> dict[str, Any]:
-    options = {"python_shell": False, "ignore_retcode": True, "env": _environment()}
+    options = {"python_shell": False, "ignore_retcode": True, "env": {"PATH": __salt__["host_commands.path"]()}}
     said: dict[str, Any] = __salt__["cmd.run_all"](words, **options)
     return said
 
 
 def _run_stack(words: list[str]) -> dict[str, Any]:
-    """
-    Run a command that runs hooks.
-
-    Not by cmd.run_all: that waits for a daemon that a hook has started and that holds its output, for ever, and its
-    time limit ends the command, but not the hooks.
-    """
-    with tempfile.TemporaryFile() as output:
-        process = subprocess.Popen(
-            words,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            env={**os.environ, **_environment(), "LC_ALL": "C"},
-        )
-        late = ""
-        try:
-            process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            _kill_session(process.pid)
-            process.wait()
-            late = f"it took more than {PATIENCE} s and was killed"
-        output.seek(0)
-        text = output.read().decode("utf-8", "replace")
-    return {"retcode": process.returncode, "stdout": text.strip(), "stderr": late}
-
-
-def _kill_session(leader: int) -> None:
-    """Kill a command and all that it has started, whatever process groups these have made for themselves."""
-    for path in glob.glob("/proc/[0-9]*/stat"):
-        with contextlib.suppress(OSError, IndexError):  # it has just ended by itself
-            session = _read(path).rpartition(")")[2].split()[3]  # proc(5)
-            if int(session) == leader:
-                os.kill(int(path.split("/")[2]), signal.SIGKILL)
+    """Run a command that runs hooks, which may hang, and start daemons."""
+    said: dict[str, Any] = __salt__["host_commands.run"](words, PATIENCE)
+    return said
 
 
 def _said(said: dict[str, Any]) -> str:

@@ -17,7 +17,6 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import salt.utils.path
 from salt.exceptions import CommandExecutionError
 
 if TYPE_CHECKING:
@@ -381,13 +380,8 @@ def _lock(backend: str) -> Iterator[dict[str, str]]:
 
 
 def _which(program: str) -> str:
-    path: str | None = salt.utils.path.which(program) or _sbin(program)
-    return path or ""
-
-
-def _sbin(program: str) -> str | None:
-    folders = ("/usr/local/sbin", "/usr/sbin", "/sbin")
-    return next((f"{each}/{program}" for each in folders if os.access(f"{each}/{program}", os.X_OK)), None)
+    path: str = __salt__["host_commands.which"](program)
+    return path
 
 
 def _command(family: str, backend: str, verb: str) -> str:
