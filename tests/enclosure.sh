@@ -1,24 +1,45 @@
-# enclosure.sh COMMAND...: runs it where it cannot touch the machine's network, firewall and configuration.
+# enclosure.sh COMMAND...: runs it in a Debian of its own, where it cannot touch this machine's network, processes
+# and configuration.
 #
-# The network namespace has nothing but lo. What is written to /etc, /var/lib and /run is gone afterwards. What
-# Debian loads the firewall with at boot is there as if it were installed (BOOT_ROOT, from prepare.sh).
+# The Debian is LAB_ROOT under an overlay, with every daemon installed and none running; LAB_CACHE (both from prepare
+# in tests/lab/prepare.sh), this repository and /tmp are those of the machine. The network has nothing but lo. What is
+# written anywhere else, and every process, is gone afterwards.
 set -e
-: "${BOOT_ROOT:?is set by prepare in tests/lab/prepare.sh}"
+: "${LAB_ROOT:?is set by prepare in tests/lab/prepare.sh}"
 if [ "${1:-}" != --inside ]; then
-  exec unshare --net --mount bash "$0" --inside "$@"
+  exec unshare --net --mount --uts --pid --fork --kill-child bash "$0" --inside "$@"
 fi
 shift
+folder=$PWD
+repository=$(cd "$(dirname "$0")/.." && pwd)
+
 scratch=$(mktemp -d)
-mount -t tmpfs tmpfs "$scratch"
-for folder in /etc /var/lib; do
-  mkdir -p "$scratch/upper$folder" "$scratch/work$folder"
-  mount -t overlay overlay -o "lowerdir=$folder,upperdir=$scratch/upper$folder,workdir=$scratch/work$folder" "$folder"
+mount -t tmpfs -o mode=755 tmpfs "$scratch"
+mkdir "$scratch"/{upper,work,root}
+mount -t overlay -o "lowerdir=$LAB_ROOT,upperdir=$scratch/upper,workdir=$scratch/work" overlay "$scratch/root"
+cd "$scratch/root"
+mount -t proc -o nosuid,nodev,noexec proc proc
+mount -t sysfs -o nosuid,nodev,noexec sysfs sys
+mount --rbind /dev dev
+mount -t tmpfs -o mode=755 tmpfs run
+mkdir -p run/lock run/sshd
+mount --bind /tmp tmp
+for shared in "$LAB_CACHE" "$repository"; do
+  mkdir -p ".$shared"
+  mount --rbind "$shared" ".$shared"
 done
-for folder in /usr/share /usr/sbin; do
-  mount -t overlay overlay -o "lowerdir=$BOOT_ROOT$folder:$folder" "$folder"
-done
-mount -t tmpfs tmpfs /run
-umount -l "$scratch"
-rmdir "$scratch"
+hostname server.example.org
+hostname >etc/hostname
+: >etc/resolv.conf
+printf '%s\n' '127.0.0.1 localhost server.example.org server' '::1 localhost' >etc/hosts
 ip link set lo up
-ENCLOSED=1 exec "$@"
+
+mkdir old
+pivot_root . old
+cd /
+umount -l /old
+rmdir /old "$scratch"
+cd "$folder"
+# Not `exec`: PID 1 has to collect the daemons that have ended, else those who wait for their end wait for ever.
+export ENCLOSED=1 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+"$@"

@@ -45,6 +45,10 @@ if [ "$1" != inside ]; then
   exec switch_root . /bin/bash /run/control/init.sh inside
 fi
 
+# This kernel knows only the legacy backend.
+for command in iptables ip6tables; do
+  update-alternatives --quiet --set $command /usr/sbin/$command-legacy || die "no $command"
+done
 # IPv6 is a module of this kernel; a stock Debian kernel has it built in.
 modprobe -a ipv6 unix || die "no IPv6"
 ip link set lo up

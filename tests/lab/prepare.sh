@@ -1,13 +1,12 @@
 # prepare.sh: installs what bin/test and bin/demo need, once. Source it and call `prepare SALT...`.
 #
-# Nothing is installed on the machine but mmdebstrap, venv, iptables and ipset, from Debian, and none of them runs by
-# itself; all else goes into the cache.
+# Nothing is installed on the machine but Debian's mmdebstrap and venv; all else goes into the cache.
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/dualstack
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 python=/usr/bin/python3 # the guest has the same one at the same place, so that both share the virtual environments
 
 # prepare SALT...: makes the lab and a virtual environment for each release of Salt (3006, 3008), and says where
-# they are: LAB_ROOT, LAB_WHEELS, BOOT_ROOT (see tests/enclosure.sh), and `salt_python SALT`.
+# they are: LAB_ROOT, LAB_CACHE, LAB_WHEELS, and `salt_python SALT`.
 prepare() {
   [ "$(id -u)" = 0 ] || { echo "This needs root: the lab is made of namespaces and mounts." >&2; return 1; }
   mkdir -p "$cache"
@@ -20,11 +19,10 @@ prepare() {
   for salt in "$@"; do
     _environment "$salt"
   done
-  BOOT_ROOT=$cache/boot
-  _boot
   LAB_WHEELS=$cache/wheels
   [ -e "$LAB_WHEELS" ] || "$(salt_python "$1")" -m pip download -q --no-deps -d "$LAB_WHEELS" netaddr
-  export LAB_ROOT LAB_WHEELS BOOT_ROOT
+  LAB_CACHE=$cache
+  export LAB_ROOT LAB_CACHE LAB_WHEELS
   exec 9>&-
 }
 
@@ -53,25 +51,11 @@ _digest() {
 _packages() {
   local missing=()
   command -v mmdebstrap >/dev/null || missing+=(mmdebstrap)
-  command -v iptables-nft >/dev/null || missing+=(iptables)
-  command -v ipset >/dev/null || missing+=(ipset)
   $python -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
   [ ${#missing[@]} = 0 ] && return
   echo "Installing ${missing[*]} ..."
   apt-get update -qq
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
-}
-
-# What loads the firewall at boot. Installed, it would do so on this machine: it is only unpacked.
-_boot() {
-  [ -e "$BOOT_ROOT/.complete" ] && return
-  mkdir -p "$BOOT_ROOT/debs"
-  (cd "$BOOT_ROOT/debs" && apt-get download -qq netfilter-persistent iptables-persistent ipset-persistent)
-  local deb
-  for deb in "$BOOT_ROOT"/debs/*.deb; do
-    dpkg-deb -x "$deb" "$BOOT_ROOT"
-  done
-  touch "$BOOT_ROOT/.complete"
 }
 
 _environment() {
