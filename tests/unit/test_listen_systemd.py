@@ -1,0 +1,192 @@
+"""Socket units: what they open, with drop-ins and masks; and the drop-in that a person is told to write."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import listen_systemd
+import pytest
+from salt.exceptions import SaltInvocationError
+
+ETC, RUN, LIB = "/etc/systemd/system", "/run/systemd/system", "/lib/systemd/system"
+
+# Debian's own, shortened.
+SSH = """\
+[Unit]
+Description=OpenBSD Secure Shell server socket
+ConditionPathExists=!/etc/ssh/sshd_not_to_be_run
+
+[Socket]
+ListenStream=22
+Accept=no
+
+[Install]
+WantedBy=sockets.target
+"""
+DOVECOT = """\
+[Socket]
+#dovecot expects separate IPv4 and IPv6 sockets
+BindIPv6Only=ipv6-only
+ListenStream=0.0.0.0:143
+ListenStream=[::]:143
+"""
+EPMD = "[Socket]\nListenStream=4369\nBindIPv6Only=both\nAccept=false\n"
+MARIADB = "[Socket]\nListenStream=@mariadb\nListenStream=/run/mysqld/mysqld.sock\nListenStream=3306\n"
+
+
+def given(**units: str) -> dict[str, dict[str, Any]]:
+    """Units of /lib by their names; a path with slashes stands for itself."""
+    return {
+        name if name.startswith("/") else f"{LIB}/{name}.socket": {"text": text, "includes": []}
+        for name, text in units.items()
+    }
+
+
+def seen(files: dict[str, dict[str, Any]]) -> list[tuple]:
+    keys = ("port", "transport", "address", "v6only", "note")
+    return [tuple(each[key] for key in keys) for each in listen_systemd.listeners(files)]
+
+
+def refusal(files: dict[str, dict[str, Any]], bindv6only: int = 0) -> str:
+    with pytest.raises(SaltInvocationError) as raised:
+        listen_systemd.dual_stack(files, {}, bindv6only)
+    return str(raised.value)
+
+
+def test_debians_units_are_seen() -> None:
+    files = given(ssh=SSH, dovecot=DOVECOT, epmd=EPMD, mariadb=MARIADB)
+    assert seen(files) == [
+        (22, "tcp", "::", None, "ssh.socket"),
+        (143, "tcp", "0.0.0.0", None, "dovecot.socket"),
+        (143, "tcp", "::", True, "dovecot.socket"),
+        (4369, "tcp", "::", False, "epmd.socket"),
+        (3306, "tcp", "::", None, "mariadb.socket"),
+    ]
+    places = [(each["file"], each["line"]) for each in listen_systemd.listeners(files)]
+    assert places[0] == (f"{LIB}/ssh.socket", 6)
+    assert places[4] == (f"{LIB}/mariadb.socket", 4)
+
+
+def test_debians_units_are_dual_stack_as_long_as_the_sysctl_is_0() -> None:
+    assert listen_systemd.dual_stack(given(dovecot=DOVECOT, epmd=EPMD), {}, 1)["bindv6only"] is None
+    assert listen_systemd.dual_stack(given(ssh=SSH, epmd=EPMD), {}) == {"files": {}, "bindv6only": 0, "notes": []}
+    assert refusal(given(ssh=SSH, epmd=EPMD, mariadb=MARIADB), 1) == (
+        "ssh.socket does not serve both families on tcp/22; "
+        f"write {ETC}/ssh.socket.d/dual-stack.conf with the lines [Socket], BindIPv6Only=both\n"
+        "mariadb.socket does not serve both families on tcp/3306; "
+        f"write {ETC}/mariadb.socket.d/dual-stack.conf with the lines [Socket], BindIPv6Only=both"
+    )
+
+
+@pytest.mark.parametrize("bindv6only", [0, 1])
+@pytest.mark.parametrize(
+    "socket",
+    [
+        "ListenStream=0.0.0.0:22",
+        "BindIPv6Only=ipv6-only\nListenStream=22",
+        "BindIPv6Only=both\nListenStream=0.0.0.0:22\nListenStream=[::]:22",
+        "ListenStream=0.0.0.0:22\nListenStream=23\nListenDatagram=0.0.0.0:24\nListenStream=[::]:25",
+    ],
+)
+def test_the_advice_works(socket: str, bindv6only: int) -> None:
+    files = given(a=f"[Socket]\n{socket}\n")
+    path, _, lines = refusal(files).partition("; write ")[2].partition(" with the lines ")
+    files[path] = {"text": lines.replace(", ", "\n"), "includes": []}
+    assert listen_systemd.dual_stack(files, {}, bindv6only) == {"files": {}, "bindv6only": None, "notes": []}
+
+
+def test_two_sockets_that_leave_it_to_the_kernel_demand_1() -> None:
+    files = given(a="[Socket]\nListenStream=0.0.0.0:22\nListenStream=[::]:22\n")
+    assert listen_systemd.dual_stack(files, {}, 1)["bindv6only"] == 1
+    assert "BindIPv6Only=ipv6-only" in refusal(files, 0)
+
+
+@pytest.mark.parametrize(
+    ("socket", "listeners"),
+    [
+        ("ListenStream = 22", [(22, "tcp", "::", None, "a.socket")]),
+        ("ListenStream=[::]:22", [(22, "tcp", "::", None, "a.socket")]),
+        ("ListenStream=[0::0]:22", [(22, "tcp", "::", None, "a.socket")]),
+        ("ListenStream=127.0.0.1:22", [(22, "tcp", "127.0.0.1", None, "a.socket")]),
+        ("ListenStream=[fe80::1]:22%eth0", [(22, "tcp", "fe80::1", None, "a.socket")]),
+        ("ListenDatagram=69", [(69, "udp", "::", None, "a.socket")]),
+        ("ListenStream=2\\\n# between\n2", [(None, "tcp", "2 2", None, "a.socket: no address that systemd knows")]),
+        ("ListenStream=\\\n; between\n  22\r", [(22, "tcp", "::", None, "a.socket")]),
+        ("ListenStream=22\\", [(22, "tcp", "::", None, "a.socket")]),
+        ("ListenStream=%i", [(None, "tcp", "%i", None, "a.socket: a specifier: cannot decide")]),
+        ("ListenStream=ssh", [(None, "tcp", "ssh", None, "a.socket: no address that systemd knows")]),
+        ("ListenStream=1.2.3.4.5:22", [(None, "tcp", "1.2.3.4.5:22", None, "a.socket: no address that systemd knows")]),
+        ("ListenStream=70000", [(None, "tcp", "70000", None, "a.socket: no address that systemd knows")]),
+        ("ListenStream=/run/x\nListenStream=@x\nListenStream=vsock:2:22\nListenFIFO=/run/y", []),
+        ("ListenStream=22\nListenStream=\nListenStream=23", [(23, "tcp", "::", None, "a.socket")]),
+        ("ListenStream=22\nListenDatagram=", []),
+        ("#ListenStream=22\n;ListenStream=23\nliststream=24", []),
+        ("[Install]\nListenStream=22", []),
+        ("ListenStream=22\nBindIPv6Only=both", [(22, "tcp", "::", False, "a.socket")]),
+        ("BindIPv6Only=both\nBindIPv6Only=nonsense\nListenStream=22", [(22, "tcp", "::", False, "a.socket")]),
+        ("BindIPv6Only=yes\nListenStream=22", [(22, "tcp", "::", True, "a.socket")]),
+        ("BindIPv6Only=both\nBindIPv6Only=default\nListenStream=22", [(22, "tcp", "::", None, "a.socket")]),
+    ],
+)
+def test_every_form_of_a_socket_is_known(socket: str, listeners: list[tuple]) -> None:
+    assert seen(given(a=f"[Socket]\n{socket}")) == listeners
+
+
+def test_a_unit_of_etc_masks_that_of_lib() -> None:
+    files = given(ssh=SSH)
+    assert seen({f"{ETC}/ssh.socket": {"text": "", "includes": []}, **files}) == []
+    files[f"{RUN}/ssh.socket"] = {"text": "[Socket]\nListenStream=2222\n", "includes": []}
+    assert [each["port"] for each in listen_systemd.listeners(files)] == [2222]
+
+
+def test_drop_ins_belong_to_their_unit_in_the_order_of_their_names() -> None:
+    texts = {
+        f"{LIB}/ssh-alt.socket": SSH,
+        f"{ETC}/ssh-alt.socket.d/50-port.conf": "[Socket]\nListenStream=\nListenStream=2222\n",
+        f"{LIB}/ssh-alt.socket.d/50-port.conf": "[Socket]\nListenStream=2223\n",
+        f"{LIB}/ssh-alt.socket.d/40-early.conf": "[Socket]\nListenStream=2224\n",
+        f"{ETC}/ssh-.socket.d/60-more.conf": "[Socket]\nListenStream=2225\n",
+        f"{ETC}/socket.d/70-all.conf": "[Socket]\nBindIPv6Only=both\n",
+        f"{ETC}/ssh.socket.d/80-other.conf": "[Socket]\nListenStream=2226\n",
+    }
+    found = listen_systemd.listeners(given(**texts))
+    assert [(each["port"], each["v6only"]) for each in found] == [(2222, False), (2225, False)]
+    assert found[0]["file"] == f"{ETC}/ssh-alt.socket.d/50-port.conf"
+    assert {each["note"] for each in found} == {"ssh-alt.socket"}
+
+
+def test_templates_do_not_listen_and_their_instances_do() -> None:
+    files = {f"{LIB}/{name}.socket": {"text": SSH, "includes": []} for name in ("a@", "a@b")}
+    assert [each["note"] for each in listen_systemd.listeners(files)] == ["a@b.socket"]
+
+
+def test_single_addresses_are_left_alone() -> None:
+    plan = listen_systemd.dual_stack(given(a="[Socket]\nListenStream=127.0.0.1:22\n"), {}, 1)
+    notes = [f"{LIB}/a.socket:2: a.socket: 127.0.0.1: left alone"]
+    assert plan == {"files": {}, "bindv6only": None, "notes": notes}
+
+
+def test_the_plain_data_of_the_service() -> None:
+    about = listen_systemd.about()
+    for pattern in (f"{ETC}/*.socket", f"{RUN}/*.socket", f"{LIB}/*.socket", f"{ETC}/*.socket.d/*.conf"):
+        assert pattern in about["files"]
+    assert set(about) == {"files", "processes", "units", "init", "check", "protocols"}
+    assert (about["units"], about["init"], about["check"]) == (["*.socket"], "", [])
+    assert listen_systemd.includes(f"{LIB}/ssh.socket", SSH) == []
+    assert listen_systemd.errors({}) == []
+    assert listen_systemd.errors({"listeners": "split"}) == ["listeners: unknown key; systemd has no keys of its own"]
+    assert listen_systemd.dual_stack({}, {}) == {"files": {}, "bindv6only": None, "notes": []}
+
+
+def test_no_text_whatever_is_a_traceback() -> None:
+    chance = random.Random(4)
+    whole = SSH + DOVECOT + MARIADB
+    pieces = [*whole.splitlines(keepends=True), "Listen", "Stream=", *"[]:%\\#;=\n\r\t\0\udcff9.", "::", "65536", "²"]
+    for _ in range(500):
+        text = "".join(chance.choices(pieces, k=20)) if chance.random() < 0.7 else whole[: chance.randrange(len(whole))]
+        listen_systemd.listeners(given(a=text))
+        try:
+            assert listen_systemd.dual_stack(given(a=text), {}, chance.randrange(2))["files"] == {}
+        except SaltInvocationError as error:
+            assert str(error).startswith("a.socket does not serve both families on ")
