@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __virtualname__ = "ipv6"
 
-PARTS = ("tunnel", "firewall", "sysctl")
+PARTS = ("tunnel", "firewall", "sysctl", "services")
 SYSCTL_KEY = r"[a-z0-9_]+([./][A-Za-z0-9_-]+)+"
 
 
@@ -33,12 +33,13 @@ def errors(pillar: Any) -> list[str]:
         return [f"ipv6: expected a mapping with the parts {', '.join(PARTS)}, found {pillar!r}"]
     problems = []
     for key in pillar:
-        if key not in (*PARTS, "lookup"):
+        if key not in (*PARTS, "sysctl_except", "lookup"):
             problems.append(f"ipv6:{key}: unknown key; expected one of {', '.join(PARTS)}")
     for part, (what, check) in {
         "tunnel": ("the tunnel's numbers", __salt__["he_tunnel.errors"]),
         "firewall": ("the firewall's tables", __salt__["dualstack_ruleset.errors"]),
         "sysctl": ("kernel parameters", _sysctl_errors),
+        "services": ("services", __salt__["service_listen.errors"]),
     }.items():
         if part not in pillar:
             continue
@@ -46,6 +47,9 @@ def errors(pillar: Any) -> list[str]:
             problems += [f"ipv6:{part}:{each}" for each in check(pillar[part])]
         else:
             problems.append(f"ipv6:{part}: expected a mapping of {what}, found {pillar[part]!r}")
+    exceptions = pillar.get("sysctl_except", [])
+    if not isinstance(exceptions, list) or not all(isinstance(each, str) for each in exceptions):
+        problems.append(f"ipv6:sysctl_except: expected a list of services, found {exceptions!r}")
     return problems
 
 

@@ -83,6 +83,7 @@ def about() -> dict[str, Any]:
         "processes": ["/usr/sbin/apache2*"],
         "units": ["apache2.service", "apache2@*.service"],
         "init": "apache2",
+        "sets_v6only": True,
         "check": ["apache2ctl", "-t"],
         "protocols": {80: "http", 443: "https"},
     }

@@ -135,6 +135,7 @@ def about() -> dict[str, Any]:
         "processes": ["/usr/sbin/dovecot", "/usr/sbin/dovecot *"],
         "units": ["dovecot.service"],
         "init": "dovecot",
+        "sets_v6only": True,
         "check": ["doveconf", "-n"],
         "protocols": {
             143: "imap",

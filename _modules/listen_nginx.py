@@ -96,6 +96,7 @@ def about() -> dict[str, Any]:
         "processes": ["/usr/sbin/nginx*"],
         "units": ["nginx.service"],
         "init": "nginx",
+        "sets_v6only": True,
         "check": ["nginx", "-t"],
         "protocols": {80: "http", 443: "https"},
     }

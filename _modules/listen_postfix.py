@@ -81,6 +81,8 @@ def about() -> dict[str, Any]:
         "processes": [f"{each}{arguments}" for each in masters for arguments in ("", " *")],
         "units": ["postfix.service", "postfix@*.service"],
         "init": "postfix",
+        "sets_v6only": True,
+        "always": ["mynetworks"],
         "check": ["postfix", "check"],
         "protocols": {25: "smtp", 465: "smtps", 587: "smtp"},
     }

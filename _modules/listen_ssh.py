@@ -80,6 +80,7 @@ def about() -> dict[str, Any]:
         "processes": ["/usr/sbin/sshd*"],
         "units": ["ssh.service", "ssh@*.service", "sshd.service"],
         "init": "ssh",
+        "sets_v6only": True,
         "check": ["/usr/sbin/sshd", "-t"],  # sshd insists on an absolute path
         "protocols": {22: "ssh"},
     }

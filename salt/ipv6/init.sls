@@ -5,4 +5,5 @@ include:
   - ipv6.sysctl
   - ipv6.firewall
   - ipv6.tunnel
+  - ipv6.services
   - ipv6.verify

@@ -3,6 +3,18 @@
 
 include: {{ prelude | json }}
 
+{%- set listeners = "net.ipv6.bindv6only" %}
+{%- if listeners in ipv6.get("sysctl", {}) %}
+
+No service is harmed by the kernel's default for listeners:
+  service_listen.unharmed:
+    - bindv6only: {{ ipv6.sysctl[listeners] | json }}
+    - services: {{ ipv6.get("services", {}) | json }}
+    - exceptions: {{ ipv6.sysctl_except | json }}
+    - require:
+      - sls: ipv6.pillar
+{%- endif %}
+
 {%- for key, value in ipv6.get("sysctl", {}).items() %}
 
 {{ (key ~ " is " ~ value) | json }}:
@@ -12,4 +24,7 @@ include: {{ prelude | json }}
     - config: {{ ipv6.lookup.sysctl_file }}
     - require:
       - sls: ipv6.pillar
+{%-   if key == listeners %}
+      - No service is harmed by the kernel's default for listeners
+{%-   endif %}
 {%- endfor %}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -32,8 +31,15 @@ class Salt:
         self.pillar = folder / "pillar"
         self.pillar.mkdir(parents=True)
         (self.pillar / "top.sls").write_text("base: {'*': [ipv6]}\n")
-        shutil.copy(REPOSITORY / "pillar.example", self.pillar / "ipv6.sls")
+        self.declare()
         self.configure()
+
+    def declare(self, services: bool = False) -> None:
+        """Write the pillar: pillar.example, by default without the services, which take long to start in the guest."""
+        pillar = yaml.safe_load((REPOSITORY / "pillar.example").read_text())
+        if not services:
+            del pillar["ipv6"]["services"]
+        (self.pillar / "ipv6.sls").write_text(yaml.safe_dump(pillar, sort_keys=False))
 
     def configure(self, **settings: Any) -> None:
         """Write the minion's configuration: the README's, and what differs."""

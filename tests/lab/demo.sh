@@ -28,10 +28,28 @@ reach() {
   [ "$answer" = "$4" ] || { echo "  (expected: $4)"; failed=1; }
 }
 
+# connect WHO ADDRESS EXPECTED: the four services
+connect() {
+  local name port answer
+  while read -r name port; do
+    answer=no
+    ip netns exec "$1" timeout 2 bash -c "</dev/tcp/$2/$port" 2>/dev/null && answer=yes
+    printf '  %-8s -> %-24s %-30s %s\n' "$1" "$2" "$name, port $port" "$answer"
+    [ "$answer" = "$3" ] || { echo "  (expected: $3)"; failed=1; }
+  done <<<"$services"
+}
+
+services="Apache 80
+Dovecot 143
+Postfix 25
+ejabberd 5222"
+
 who_reaches_what() { # whether IPv6 is expected to work
   reach client4 46.105.5.1 "the server, over IPv4" yes
   reach client6 2001:470:1f13:f87::77 "the server, over IPv6" "$1"
   reach server 2001:db8:c::2 "an IPv6 host, from the server" "$1"
+  connect client4 46.105.5.1 yes
+  connect client6 2001:470:1f13:f87::77 "$1"
 }
 
 step() { printf '\n\033[1m%s\033[0m\n' "$*"; }
@@ -45,6 +63,9 @@ apply() { # what `state.apply ipv6` is expected to say of changes
   grep -qE "^Succeeded: .*changed=" /tmp/said && changed=yes
   [ "$changed" = "$1" ] || { echo "(expected changes: $1)"; failed=1; }
 }
+
+step "The server of 2011: Apache, Dovecot, Postfix and ejabberd, for IPv4 only"
+bash tests/lab/services.sh
 
 step "Before: who reaches what"
 who_reaches_what no

@@ -22,6 +22,8 @@ def changed(states: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_the_mission(salt: Salt, tmp_path: Path) -> None:
+    salt.declare(services=True)
+    run("bash", "tests/lab/services.sh")
     before = world()
     assert reaches("client4", "46.105.5.1")
     assert not reaches("client6", PUBLISHED)

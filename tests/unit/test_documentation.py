@@ -104,3 +104,9 @@ def test_the_readme_names_only_files_and_functions_that_exist() -> None:
         assert name in functions or name.endswith(".py"), name
     for sls in re.findall(r"state\.apply ipv6\.(\w+)", readme):
         assert (REPOSITORY / "salt" / "ipv6" / f"{sls}.sls").exists(), sls
+
+
+def test_the_example_has_every_key_of_the_services() -> None:
+    services = yaml.safe_load(EXAMPLE)["ipv6"]["services"]
+    shown = {key for settings in services.values() for key in settings}
+    assert shown == {"ports", "protocols", "timeout", "explicit", "mynetworks", "listeners"}

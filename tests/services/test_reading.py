@@ -1,0 +1,120 @@
+"""What is read of a host, without a daemon."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+PARAMETER = "net.ipv6.bindv6only"
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, None),
+        ({"/etc/sysctl.d/50-a.conf": "net.ipv6.bindv6only = 1\n"}, "1"),
+        ({"/etc/sysctl.d/50-a.conf": "net/ipv6/bindv6only=1\n"}, "1"),
+        ({"/etc/sysctl.d/50-a.conf": "-net.ipv6.bindv6only=1\n"}, "1"),
+        ({"/etc/sysctl.d/50-a.conf": "# net.ipv6.bindv6only = 1\n; net.ipv6.bindv6only = 1\n"}, None),
+        ({"/etc/sysctl.d/50-a.conf": f"{PARAMETER}=1\n", "/etc/sysctl.d/60-b.conf": f"{PARAMETER}=0\n"}, "0"),
+        ({"/etc/sysctl.d/60-b.conf": f"{PARAMETER}=1\n", "/usr/lib/sysctl.d/50-a.conf": f"{PARAMETER}=0\n"}, "1"),
+        ({"/etc/sysctl.d/60-b.conf": "", "/usr/lib/sysctl.d/60-b.conf": f"{PARAMETER}=1\n"}, None),
+        ({"/etc/sysctl.d/zz.conf": f"{PARAMETER}=1\n", "/etc/sysctl.conf": f"{PARAMETER}=0\n"}, "0"),
+    ],
+)
+def test_what_the_next_boot_sets(
+    files: dict[str, str], expected: str | None, modules: Any, request: pytest.FixtureRequest
+) -> None:
+    for name, text in files.items():
+        path = Path(name)
+        before = path.read_bytes() if path.exists() else None
+        undo = path.unlink if before is None else lambda path=path, before=before: path.write_bytes(before)
+        request.addfinalizer(undo)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    assert modules.boot_sysctl.value(PARAMETER) == expected
+
+
+def test_the_example_is_without_errors(modules: Any) -> None:
+    example = yaml.safe_load((Path(__file__).resolve().parents[2] / "pillar.example").read_text())["ipv6"]
+    assert modules.ipv6.errors(example) == []
+
+
+@pytest.mark.parametrize(
+    ("services", "said"),
+    [
+        ({"qmail": {}}, "ipv6:services:qmail: not a service that is known; expected one of apache2, dovecot"),
+        ({"dovecot": [143]}, "ipv6:services:dovecot: expected a mapping, found [143]"),
+        ({"dovecot": {"ports": [0]}}, "ipv6:services:dovecot:ports: [0] is not a list of TCP ports"),
+        ({"postfix": {"mynetworks": ["::1/128"]}}, "ipv6:services:postfix:mynetworks:"),
+        ({"ejabberd": {"listeners": "both"}}, "ipv6:services:ejabberd:listeners: 'both'"),
+        ({"ejabberd": {"lissteners": "split"}}, "ipv6:services:ejabberd:lissteners:"),
+        (["dovecot"], "ipv6:services: expected a mapping of services, found ['dovecot']"),
+    ],
+)
+def test_a_wrong_pillar_is_named(services: Any, said: str, modules: Any) -> None:
+    found = modules.ipv6.errors({"services": services})
+    assert len(found) == 1
+    assert found[0].startswith(said)
+
+
+def test_all_that_is_included_is_read(modules: Any) -> None:
+    files = modules.service_host.configuration("dovecot")
+    assert next(iter(files)) == "/etc/dovecot/dovecot.conf"
+    assert "/etc/dovecot/conf.d/10-master.conf" in files
+    assert "/usr/share/dovecot/protocols.d/imapd.protocol" in files
+
+
+def test_passwords_are_not_shown(modules: Any, tmp_path: Path) -> None:
+    path = Path("/etc/ejabberd/ejabberd.yml")
+    text = path.read_text()
+    listener = (
+        "  -\n    port: 5347\n    module: ejabberd_service\n    hosts:\n"
+        '      icq.example.org:\n        password: "s3cret"\n'
+    )
+    path.write_text(text.replace('    ip: "::"\n', "").replace("listen:\n", f"listen:\n{listener}"))
+    try:
+        shown = modules.service_listen.plan("ejabberd", bindv6only=1)
+    finally:
+        path.write_text(text)
+    assert "s3cret" not in shown
+    assert "+        password: ***" in shown
+
+
+def test_every_service_says_what_it_is(modules: Any) -> None:
+    names = modules.service_host.names()
+    assert {"apache2", "dovecot", "ejabberd", "postfix"} <= set(names)
+    for name in names:
+        about = modules.service_host.about(name)
+        assert {"files", "processes", "units", "init", "check", "protocols"} <= set(about), name
+        assert set(about["protocols"].values()) <= set(modules.service_probe.protocols())
+        # As Debian has configured it, its listeners are seen, and it is dual-stack or can become so.
+        files = modules.service_host.configuration(name)
+        assert files, name
+        assert modules.service_host.check(name) == ""
+        assert isinstance(modules[f"listen_{name}.listeners"](files), list)
+
+
+def test_a_process_is_known_by_its_unit_or_its_command(modules: Any) -> None:
+    process = {"command": "/usr/lib/postfix/sbin/master -w", "unit": "", "name": "master"}
+    assert modules.service_host.owner(process) == "postfix"
+    assert modules.service_host.owner({**process, "command": "x", "unit": "postfix@-.service"}) == "postfix"
+    assert (
+        modules.service_host.owner({**process, "command": "/opt/master", "unit": "salt-master.service"})
+        == "salt-master"
+    )
+    assert modules.service_host.owner({**process, "command": "/opt/master", "unit": "session-1.scope"}) == "master"
+    rabbit = "/usr/lib/erlang/erts-13.1.5/bin/beam.smp -W w -- -s rabbit boot"
+    assert modules.service_host.owner({"command": rabbit, "unit": "", "name": "beam.smp"}) == "beam.smp"
+
+
+def test_files_keep_their_mode(modules: Any, tmp_path: Path) -> None:
+    path = tmp_path / "secret.cfg"
+    path.write_text("a")
+    path.chmod(0o640)
+    modules.host_files.write(str(path), "b")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
