@@ -58,7 +58,8 @@ def test_only_the_listeners_differ(path: Path, modules: Any, tmp_path: Path) -> 
 
 
 def test_the_listener_of_the_mission(modules: Any, tmp_path: Path) -> None:
-    before = "{listen, [\n  {5222, ejabberd_c2s, [{access, c2s}, {shaper, c2s_shaper}]},\n  {5269, ejabberd_s2s_in, []}\n]}.\n"
+    c2s, s2s = "{5222, ejabberd_c2s, [{access, c2s}, {shaper, c2s_shaper}]}", "{5269, ejabberd_s2s_in, []}"
+    before = f"{{listen, [\n  {c2s},\n  {s2s}\n]}}.\n"
     path = tmp_path / "ejabberd.cfg"
     path.write_text(dual_stack(modules, before))
     assert consult(path) == [

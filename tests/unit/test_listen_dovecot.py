@@ -439,7 +439,7 @@ def test_wrong_options_are_all_told() -> None:
 
 def test_about_is_plain_data() -> None:
     about = listen_dovecot.about()
-    assert set(about) == {"files", "processes", "units", "init", "check", "protocols"}
+    assert set(about) == {"files", "processes", "units", "init", "sets_v6only", "check", "protocols"}
     assert any(fnmatch.fnmatchcase("/usr/sbin/dovecot -F", pattern) for pattern in about["processes"])
     assert about["protocols"][993] == "imaps"
 

@@ -165,7 +165,7 @@ def test_the_wrappers_judge_ipv6_too() -> None:
 def test_the_plain_data_of_the_service() -> None:
     about = listen_vsftpd.about()
     assert about["files"] == [MAIN]
-    assert set(about) == {"files", "processes", "units", "init", "check", "protocols"}
+    assert set(about) == {"files", "processes", "units", "init", "sets_v6only", "check", "protocols"}
     assert listen_vsftpd.includes(MAIN, DEBIAN) == []
     assert listen_vsftpd.errors({}) == []
     assert listen_vsftpd.errors({"listeners": "split"}) == ["listeners: unknown key; vsftpd has no keys of its own"]
