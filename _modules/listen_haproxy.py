@@ -5,7 +5,9 @@ The services are plug-ins: an execution module ``listen_<service>`` with the fun
 
 * Measured with 2.6: ``*:80``, ``:80`` and ``0.0.0.0:80`` are IPv4 only. ``:::80``, ``[::]:80`` and ``ipv6@:80`` follow
   ``net.ipv6.bindv6only``, unless ``v4v6`` or ``v6only`` stands behind the addresses; ``v6only`` beats ``v4v6``, and
-  neither touches the IPv4 addresses of the same line.
+  neither touches the IPv4 addresses of the same line. So ``*:80,:::80 v6only`` is the same whatever the sysctl says.
+* A dual socket shows IPv4 clients as ``::ffff:192.0.2.1`` in logs, ``X-Forwarded-For`` and ``%[src]``; two sockets do
+  not.
 * HAProxy sets ``SO_REUSEPORT``: ``*:80`` and a dual ``:::80`` start side by side, so an overlap shows in no error. With
   ``noreuseport`` it does not start.
 * ``v4v6`` and ``v6only`` work the same for ``dgram-bind`` and in ``log-forward``.
@@ -40,8 +42,8 @@ PIECE = re.compile(
 WEAK_PIECE = re.compile(r"\\(?:x[0-9A-Fa-f]{2}|.)|.", re.DOTALL)
 ESCAPES = {"n": "\n", "r": "\r", "t": "\t"} | {sign: sign for sign in " #\\'\"$"}
 
-# Parameters of bind whose next word is free text, and could itself be `v6only`.
-TAKES_TEXT = ("name", "interface", "namespace", "user", "group")
+# Parameters of bind whose next word matters here, or is free text and could itself be `v6only`.
+TAKES_TEXT = ("name", "interface", "namespace", "user", "group", "id")
 # One address of a list; a comma within ${...} belongs to the variable's default.
 ITEM = re.compile(r"(?:\$\{[^}]*\}|[^,])+")
 PREFIX = re.compile(r"(?:(stream|dgram)\+)?([a-z]+?)([46]?)@")
@@ -156,11 +158,12 @@ def dual_stack(files: dict[str, dict[str, Any]], options: dict[str, Any], bindv6
         The value of ``net.ipv6.bindv6only`` when the service starts. The result is the same for both: every wildcard
         says itself what it is.
 
-    A port that only ``*`` or only ``::`` has gets one socket for both families, ``:::80 v4v6``; a ``::`` beside a ``*``
-    gets ``v6only``.
+    A wildcard without its twin of the other family gets it as an address of its own, ``*:80,:::80 v6only``, so that
+    IPv4 clients keep the addresses they are known by; a ``::`` beside a ``*`` gets ``v6only``. A ``:::80 v4v6`` that
+    has the port for itself serves both and is left alone.
 
     Returns ``files`` (those that change), ``bindv6only`` (what the result demands: nothing) and ``notes``. Raises
-    ``SaltInvocationError`` where a line would have to say both, ``v4v6`` and ``v6only``, or can say neither.
+    ``SaltInvocationError`` where a line cannot take a second address or ``v6only``.
 
     CLI Example:
 
@@ -175,86 +178,117 @@ def dual_stack(files: dict[str, dict[str, Any]], options: dict[str, Any], bindv6
         for item in _wildcards(statement)
         for socket in _sockets(statement, item)
     }
+    for statement in statements:
+        statement["dual"] = _serves_both(statement, covered)
+    # What another line says about the same port has to leave IPv4 to these.
+    covered |= {
+        ("0.0.0.0", *socket)
+        for statement in statements
+        if statement["dual"]
+        for item in _wildcards(statement)
+        for socket in _sockets(statement, item)
+    }
     edits: dict[str, list[tuple[int, int, str]]] = {}
     notes = []
     for statement in statements:
-        found = _edits(statement, covered)
-        if found:
-            edits.setdefault(statement["path"], []).extend(found)
-            if any(words.strip() == "v4v6" for _, _, words in found):
-                notes.append(
-                    f"{_place(statement)}: logs and X-Forwarded-For show IPv4 clients of this line as ::ffff:192.0.2.1"
-                )
+        if statement["dual"]:
+            notes.append(
+                f"{_place(statement)}: v4v6 serves both families already: left alone; "
+                "logs and X-Forwarded-For show its IPv4 clients as ::ffff:192.0.2.1"
+            )
+        else:
+            edits.setdefault(statement["path"], []).extend(_edits(statement, covered))
         for item in statement["items"]:
             if _reason(statement, item):
                 notes.append(f"{_place(statement)}: {item['text']}: {_reason(statement, item)}")
     notes += [note for path, file in files.items() for note in _source_hints(path, file["text"])]
     return {
-        "files": {path: _edited(files[path]["text"], found) for path, found in edits.items()},
+        "files": {path: _edited(files[path]["text"], found) for path, found in edits.items() if found},
         "bindv6only": None,
         "notes": notes,
     }
 
 
+def _serves_both(statement: dict[str, Any], covered: set[tuple]) -> bool:
+    """Whether ``v4v6`` is in force, meets no IPv4 address of the same port, and no address of the line lacks a twin."""
+    wildcards = _wildcards(statement)
+    return any(_v6only(statement, item) is False for item in wildcards) and all(
+        # For ``::`` there is to be no twin, for ``*`` there has to be one.
+        ((_other(item), *socket) in covered) == (item["address"] == "0.0.0.0")
+        for item in wildcards
+        for socket in _sockets(statement, item)
+    )
+
+
 def _edits(statement: dict[str, Any], covered: set[tuple]) -> list[tuple[int, int, str]]:
     """The changes to one line, as spans of the file and what replaces them."""
     result = []
-    wanted = {}
     for item in _wildcards(statement):
-        other = "::" if item["address"] == "0.0.0.0" else "0.0.0.0"
-        shared = [(other, *socket) in covered for socket in _sockets(statement, item)]
+        shared = [(_other(item), *socket) in covered for socket in _sockets(statement, item)]
         if any(shared) and not all(shared):
             raise SaltInvocationError(
                 f"{_place(statement, item)}: another line has some of the ports of `{item['text']}` "
                 "in the other family; write a line of its own for those"
             )
-        if item["address"] == "0.0.0.0" and not all(shared):
-            result.append(_to_v6(statement, item))
-        if item["address"] == "::" or not all(shared):
-            wanted["v6only" if all(shared) else "v4v6"] = item
-    if len(wanted) > 1:
+        if not any(shared):
+            result.append(_twin(statement, item))
+    if result and statement["single"]:
         raise SaltInvocationError(
-            f"{_place(statement)}: `{wanted['v4v6']['text']}` needs v4v6 and `{wanted['v6only']['text']}` needs "
-            "v6only, which hold for a whole line; write two lines"
+            f"{_place(statement)}: `id` allows one address only; take it away, or write `:::PORT v4v6` for the address"
         )
-    for word in wanted:
-        result += _flag(statement, word)
+    # Behind the twins: what is inserted at the same place keeps this order.
+    if result or any(item["address"] == "::" for item in _wildcards(statement)):
+        result += _v6only_edits(statement)
     if result and statement["keyword"] not in ("bind", "dgram-bind"):
         raise SaltInvocationError(
-            f"{_place(statement)}: an address on a `{statement['keyword']}` line has no place for v4v6 and v6only; "
+            f"{_place(statement)}: an address on a `{statement['keyword']}` line has no place for v6only; "
             "move it to a `bind` line of its own"
         )
     return result
 
 
-def _to_v6(statement: dict[str, Any], item: dict[str, Any]) -> tuple[int, int, str]:
-    """The change of one IPv4 wildcard to ``::``, which keeps its port."""
-    address = item["text"].rpartition(":")[0]
-    first = item["spots"][0]
-    last = item["spots"][len(address) - 1] + 1 if address else first
-    # Quotes or escapes inside of it would be lost, or half of them.
-    if statement["text"][first - statement["offset"] : last - statement["offset"]] != address:
-        raise SaltInvocationError(
-            f"{_place(statement, item)}: write the address `{item['text']}` without quotes and escapes inside"
-        )
-    return first, last, item["prefix"].replace("4@", "6@") + "::"
+def _twin(statement: dict[str, Any], item: dict[str, Any]) -> tuple[int, int, str]:
+    """The same port of the other family, behind a wildcard and within its quotes."""
+    port = item["text"].rpartition(":")[2]
+    last = item["spots"][-1]
+    # Behind the first sign of an escape is the middle of it.
+    if statement["text"][last - statement["offset"]] != port[-1]:
+        raise SaltInvocationError(f"{_place(statement, item)}: write the port of `{item['text']}` without escapes")
+    if item["address"] == "0.0.0.0":
+        return last + 1, last + 1, f",{item['prefix'].replace('4@', '6@')}:::{port}"
+    return last + 1, last + 1, f",{item['prefix'].replace('6@', '4@')}*:{port}"
 
 
-def _flag(statement: dict[str, Any], word: str) -> list[tuple[int, int, str]]:
-    """The changes that make ``v4v6`` or ``v6only`` the one that is in force."""
+def _v6only_edits(statement: dict[str, Any]) -> list[tuple[int, int, str]]:
+    """The changes that bring ``v6only`` into force, for the whole line."""
     flags = statement["flags"]
-    unwanted = flags.get("v6only") if word == "v4v6" else flags.get("v4v6")
-    if word in flags:
-        # A v4v6 that v6only overrides does no harm; a v6only has to go, with the white space before it.
-        return [(unwanted[0], unwanted[2], "")] if unwanted and word == "v4v6" else []
-    if unwanted:
-        return [(unwanted[1], unwanted[2], word)]
-    return [(statement["end"], statement["end"], f" {word}")]
+    if "v6only" in flags:
+        return []
+    for item in statement["items"]:
+        if _reason(statement, item) and _heeds_v6only(item):
+            raise SaltInvocationError(
+                f"{_place(statement, item)}: the line needs v6only, which could take IPv4 from `{item['text']}`; "
+                "write a line of its own for that"
+            )
+    if "v4v6" in flags:
+        return [(*flags["v4v6"], "v6only")]
+    return [(statement["end"], statement["end"], " v6only")]
+
+
+def _heeds_v6only(item: dict[str, Any]) -> bool:
+    """Whether ``v6only`` could change what an address serves that is left alone."""
+    if item["transport"] == "unix" or item["family"] in INHERITED:
+        return False
+    host, colon, _ = item["text"].rpartition(":")
+    # Of a variable nobody knows, unless it is only the port.
+    if "$" in item["text"] and ("$" in host or not colon):
+        return True
+    return item["address"] == "::" or _is_mapped(item["address"])
 
 
 def _edited(text: str, edits: list[tuple[int, int, str]]) -> str:
     pieces, done = [], 0
-    for start, end, words in sorted(edits):
+    for start, end, words in sorted(edits, key=lambda edit: edit[0]):
         pieces += [text[done:start], words]
         done = end
     return "".join([*pieces, text[done:]])
@@ -285,6 +319,11 @@ def _wildcards(statement: dict[str, Any]) -> list[dict[str, Any]]:
     return [item for item in statement["items"] if not _reason(statement, item)]
 
 
+def _other(item: dict[str, Any]) -> str:
+    """The wildcard of the other family."""
+    return "::" if item["address"] == "0.0.0.0" else "0.0.0.0"
+
+
 def _sockets(statement: dict[str, Any], item: dict[str, Any]) -> list[tuple]:
     """What makes two sockets the same but for the family: bound to different interfaces they do not meet."""
     return [(item["transport"], port, *statement["scope"]) for port in item["ports"]]
@@ -308,12 +347,12 @@ def _reason(statement: dict[str, Any], item: dict[str, Any]) -> str:
         return "QUIC: left alone"
     if item["address"] in WILDCARDS:
         return ""
+    if _is_mapped(item["address"]):
+        return "an IPv4 address in the form of IPv6: serves IPv4 only, left alone"
     try:
         address = ipaddress.ip_address(item["address"])
     except ValueError:
         return "a host name: left alone"
-    if getattr(address, "ipv4_mapped", None):
-        return "an IPv4 address in the form of IPv6: serves IPv4 only, left alone"
     return "loopback: left alone" if address.is_loopback else "one address: left alone"
 
 
@@ -375,19 +414,22 @@ def _addresses(words: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _parameters(words: list[dict[str, Any]]) -> dict[str, Any]:
-    """``flags``: where v4v6 and v6only stand, with the end of the word before; ``scope``: interface and namespace."""
-    flags: dict[str, tuple[int, int, int]] = {}
-    scope = {}
+    """
+    ``flags``: where v4v6 and v6only stand; ``scope``: interface and namespace; ``single``: whether HAProxy accepts one
+    address only.
+    """
+    flags: dict[str, tuple[int, int]] = {}
+    values = {}
     value_of = ""
-    for before, word in zip(words, words[1:]):
+    for word in words[1:]:
         if value_of:
-            scope[value_of] = word["text"]
+            values[value_of] = word["text"]
             value_of = ""
         elif word["text"] in TAKES_TEXT:
             value_of = word["text"]
         elif word["text"] in ("v4v6", "v6only"):
-            flags[word["text"]] = (before["end"], word["start"], word["end"])
-    return {"flags": flags, "scope": (scope.get("interface"), scope.get("namespace"))}
+            flags[word["text"]] = (word["start"], word["end"])
+    return {"flags": flags, "scope": (values.get("interface"), values.get("namespace")), "single": "id" in values}
 
 
 def _items(word: dict[str, Any], datagrams: bool) -> list[dict[str, Any]]:
@@ -425,6 +467,13 @@ def _address(host: str, v6: bool) -> str:
         return str(ipaddress.ip_address(host.strip("[]")))
     except ValueError:
         return host
+
+
+def _is_mapped(address: str) -> bool:
+    try:
+        return ipaddress.IPv6Address(address).ipv4_mapped is not None
+    except ValueError:
+        return False
 
 
 def _ports(text: str) -> list[int]:

@@ -39,9 +39,9 @@ backend app
     server a 127.0.0.1:9000
 """
 DUAL = (
-    WHOLE.replace("bind *:80  ", "bind :::80 v4v6  ")
-    .replace("bind :443,*:8443 ssl", "bind :::443,:::8443 v4v6 ssl")
-    .replace("bind [::]:1936 name", "bind [::]:1936 v4v6 name")
+    WHOLE.replace("bind *:80  ", "bind *:80,:::80 v6only  ")
+    .replace("bind :443,*:8443 ssl", "bind :443,:::443,*:8443,:::8443 v6only ssl")
+    .replace("bind [::]:1936 name", "bind [::]:1936,*:1936 v6only name")
 )
 
 
@@ -83,12 +83,22 @@ def test_a_whole_file_becomes_dual_stack_and_the_rest_stays() -> None:
     assert f"{MAIN}:3: /run/haproxy/admin.sock: a Unix socket: left alone" in notes
     assert f"{MAIN}:15: 127.0.0.1:8080: loopback: left alone" in notes
     assert f"{MAIN}:16: `src` knows this host as 127.0.0.0/8 only; over IPv6 it is ::1" in notes
-    assert f"{MAIN}:13: logs and X-Forwarded-For show IPv4 clients of this line as ::ffff:192.0.2.1" in notes
+    assert "::ffff:" not in "".join(notes)
+
+
+def test_a_dual_socket_is_left_alone_and_what_it_shows_is_said() -> None:
+    note = (
+        f"{MAIN}:2: v4v6 serves both families already: left alone; "
+        "logs and X-Forwarded-For show its IPv4 clients as ::ffff:192.0.2.1"
+    )
+    plan = listen_haproxy.dual_stack(given("frontend a\n bind :::80 v4v6\n"), {})
+    assert plan == {"files": {}, "bindv6only": None, "notes": [note]}
+    assert note not in listen_haproxy.dual_stack(given("frontend a\n bind *:80,:::80 v4v6\n"), {})["notes"]
 
 
 def test_line_ends_tabs_and_strange_bytes_stay() -> None:
     text = "frontend a # \udce4\r\n\tbind\t*:80\t# \udcff\r\n  mode\ttcp"
-    assert converged(text) == "frontend a # \udce4\r\n\tbind\t:::80 v4v6\t# \udcff\r\n  mode\ttcp"
+    assert converged(text) == "frontend a # \udce4\r\n\tbind\t*:80,:::80 v6only\t# \udcff\r\n  mode\ttcp"
 
 
 @pytest.mark.parametrize(
@@ -151,24 +161,50 @@ def test_a_range_is_every_port_of_it() -> None:
 @pytest.mark.parametrize(
     ("text", "result"),
     [
-        ("bind *:80", "bind :::80 v4v6"),
-        ("bind :80", "bind :::80 v4v6"),
-        ("bind 0.0.0.0:80", "bind :::80 v4v6"),
-        ("bind ipv4@*:80", "bind ipv6@:::80 v4v6"),
-        ("bind stream+ipv4@:80", "bind stream+ipv6@:::80 v4v6"),
-        ("bind tcp@:80", "bind tcp@:::80 v4v6"),
-        ("bind *:80 v4v6", "bind :::80 v4v6"),
-        ("bind *:80 v6only", "bind :::80 v4v6"),
-        ("bind :::80", "bind :::80 v4v6"),
-        ("bind :::80 ssl crt x", "bind :::80 v4v6 ssl crt x"),
-        ("bind :::80 ssl  v6only crt x", "bind :::80 ssl  v4v6 crt x"),
-        ("bind :::80 v4v6 ssl  v6only crt x", "bind :::80 v4v6 ssl crt x"),
-        ("bind *:80-85 name v4v6", "bind :::80-85 v4v6 name v4v6"),
-        ('bind "*:80"', 'bind ":::80" v4v6'),
-        ("bind '*':80", "bind '::':80 v4v6"),
-        ('bind ":80",*:81', 'bind ":::80",:::81 v4v6'),
-        ("bind *:80,127.0.0.1:81,/run/x,[2001:db8::1]:82", "bind :::80,127.0.0.1:81,/run/x,[2001:db8::1]:82 v4v6"),
-        ("dgram-bind *:514", "dgram-bind :::514 v4v6"),
+        ("bind *:80", "bind *:80,:::80 v6only"),
+        ("bind :80", "bind :80,:::80 v6only"),
+        ("bind 0.0.0.0:080", "bind 0.0.0.0:080,:::080 v6only"),
+        ("bind *:80 ssl crt x", "bind *:80,:::80 v6only ssl crt x"),
+        ("bind ipv4@*:80", "bind ipv4@*:80,ipv6@:::80 v6only"),
+        ("bind stream+ipv4@:80", "bind stream+ipv4@:80,stream+ipv6@:::80 v6only"),
+        ("bind tcp@:80", "bind tcp@:80,tcp@:::80 v6only"),
+        ("bind *:80 ssl  v4v6", "bind *:80,:::80 ssl  v6only"),
+        ("bind *:80 v6only", "bind *:80,:::80 v6only"),
+        ("bind *:80 v4v6 v6only", "bind *:80,:::80 v4v6 v6only"),
+        ("bind *:80-85 name v4v6", "bind *:80-85,:::80-85 v6only name v4v6"),
+        ("bind *:80,", "bind *:80,:::80, v6only"),
+        ("dgram-bind *:514", "dgram-bind *:514,:::514 v6only"),
+        # what would lose IPv4, or follows the sysctl
+        ("bind :::80", "bind :::80,*:80 v6only"),
+        ("bind [::]:80 ssl crt x", "bind [::]:80,*:80 v6only ssl crt x"),
+        ("bind ipv6@:80", "bind ipv6@:80,ipv4@*:80 v6only"),
+        ("bind :::80 ssl  v6only crt x", "bind :::80,*:80 ssl  v6only crt x"),
+        ("bind :::80 v4v6 ssl  v6only crt x", "bind :::80,*:80 v4v6 ssl  v6only crt x"),
+        # quotes and escapes
+        ('bind "*:80"', 'bind "*:80,:::80" v6only'),
+        ("bind '*':80", "bind '*':80,:::80 v6only"),
+        ('bind *:"80" # x', 'bind *:"80,:::80" v6only # x'),
+        (r"bind \x2a:80", r"bind \x2a:80,:::80 v6only"),
+        ('bind i"pv4"@*:80', 'bind i"pv4"@*:80,ipv6@:::80 v6only'),
+        # several addresses
+        ('bind ":80",*:81', 'bind ":80,:::80",*:81,:::81 v6only'),
+        (
+            "bind *:80,127.0.0.1:81,/run/x,[2001:db8::1]:82",
+            "bind *:80,:::80,127.0.0.1:81,/run/x,[2001:db8::1]:82 v6only",
+        ),
+        ("bind *:80,:::80,:::443", "bind *:80,:::80,:::443,*:443 v6only"),
+        ("bind :::80,*:81 v4v6", "bind :::80,*:80,*:81,:::81 v6only"),
+        ('bind *:80,"*:$PORT",fd@3', 'bind *:80,:::80,"*:$PORT",fd@3 v6only'),
+        # dual already
+        ("bind :::80 v4v6", "bind :::80 v4v6"),
+        ("bind :::80,[::]:81 v4v6", "bind :::80,[::]:81 v4v6"),
+        ("bind :::80 v4v6 id 5", "bind :::80 v4v6 id 5"),
+        ("bind :::80,*:81 v4v6\n bind :::81", "bind :::80,*:81 v4v6\n bind :::81 v6only"),
+        ("bind :::80 v4v6\n bind :::80", "bind :::80 v4v6\n bind :::80 v6only"),
+        (
+            "bind *:80\n bind :::80,:::81 v4v6\n bind :::81,:::82 v4v6",
+            "bind *:80\n bind :::80,:::81 v6only\n bind :::81,:::82 v4v6",
+        ),
         # both families are there
         ("bind *:80,:::80", "bind *:80,:::80 v6only"),
         ("bind *:80\n bind :::80", "bind *:80\n bind :::80 v6only"),
@@ -178,8 +214,9 @@ def test_a_range_is_every_port_of_it() -> None:
         ("bind *:80\n bind :::80 v4v6 v6only", "bind *:80\n bind :::80 v4v6 v6only"),
         ("bind *:80-82\n bind :::80-82", "bind *:80-82\n bind :::80-82 v6only"),
         # but not of the same socket
-        ("bind *:80\n dgram-bind :::80", "bind :::80 v4v6\n dgram-bind :::80 v4v6"),
-        ("bind *:80 interface a\n bind :::80", "bind :::80 v4v6 interface a\n bind :::80 v4v6"),
+        ("bind *:80\n dgram-bind :::80", "bind *:80,:::80 v6only\n dgram-bind :::80,*:80 v6only"),
+        ("bind *:80 interface a\n bind :::80", "bind *:80,:::80 v6only interface a\n bind :::80,*:80 v6only"),
+        ("bind *:80 id 1\n bind :::80 id 2", "bind *:80 id 1\n bind :::80 v6only id 2"),
         ("bind *:80\n disabled", "bind *:80\n disabled"),
         # left alone
         ('bind "*:$PORT"', 'bind "*:$PORT"'),
@@ -195,11 +232,19 @@ def test_only_the_words_that_must_change(text: str, result: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("bind *:80,:::80,:::443", f"{MAIN}:2: `:::443` needs v4v6 and `:::80` needs v6only, which hold for a whole"),
         ("bind *:80-85\n bind :::80", f"{MAIN}:2:7: another line has some of the ports of `*:80-85`"),
-        ("listen b *:80", f"{MAIN}:2: an address on a `listen` line has no place for v4v6"),
-        ('bind i"pv4"@*:80', f"{MAIN}:2:7: write the address `ipv4@*:80` without quotes and escapes inside"),
-        (r"bind \x2a:80", f"{MAIN}:2:7: write the address `*:80` without quotes and escapes inside"),
+        ("bind :::80-85 v4v6\n bind *:80", f"{MAIN}:2:7: another line has some of the ports of `:::80-85`"),
+        ("listen b *:80", f"{MAIN}:2: an address on a `listen` line has no place for v6only"),
+        (r"bind *:8\x30", f"{MAIN}:2:7: write the port of `*:80` without escapes"),
+        ("bind *:80 id 5", f"{MAIN}:2: `id` allows one address only"),
+        ("bind *:80,::ffff:192.0.2.1:81", f"{MAIN}:2:12: the line needs v6only, which could take IPv4 from `::ffff:"),
+        ("bind *:80,:::http", f"{MAIN}:2:12: the line needs v6only, which could take IPv4 from `:::http`"),
+        ("bind *:80,quic6@:443", f"{MAIN}:2:12: the line needs v6only, which could take IPv4 from `quic6@:443`"),
+        ('bind *:80,"$ADDRESS"', f"{MAIN}:2:13: the line needs v6only, which could take IPv4 from `$ADDRESS`"),
+        (
+            'bind *:80,"${HOST}:81" v4v6',
+            f"{MAIN}:2:13: the line needs v6only, which could take IPv4 from `${{HOST}}:81`",
+        ),
     ],
 )
 def test_a_line_that_cannot_say_it_is_refused(text: str, message: str) -> None:
@@ -225,7 +270,7 @@ def test_disabled_sections_do_not_listen() -> None:
 def test_conditions_are_taken_as_true() -> None:
     text = "frontend a\n.if defined(X)\n bind *:80\n.endif\n bind *:81\n"
     assert [each[4] for each in seen(text)] == ["inside .if: taken as in force", ""]
-    assert converged(text) == text.replace("*:80", ":::80 v4v6").replace("*:81", ":::81 v4v6")
+    assert converged(text) == text.replace("*:80", "*:80,:::80 v6only").replace("*:81", "*:81,:::81 v6only")
 
 
 def test_the_plain_data_of_the_service() -> None:
