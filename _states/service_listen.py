@@ -142,6 +142,7 @@ def answering(
     except (SaltException, OSError) as error:
         return {**ret, "comment": str(error)}
     lines = [
-        f"tcp/{each['port']} on {each['address']}: {each['error'] or each['banner'] or 'connected'}" for each in answers
+        f"tcp/{each['port']} on {each['address']}: {': '.join(filter(None, (each['error'], each['banner'])))}"
+        for each in answers
     ]
     return {**ret, "result": all(each["answers"] for each in answers), "comment": "\n".join(lines)}

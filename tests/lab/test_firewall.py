@@ -19,8 +19,9 @@ SERVE = """
 import selectors, socket, sys
 ready = selectors.DefaultSelector()
 for port in map(int, sys.argv[1:]):
-    listener = socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True)
-    ready.register(listener, selectors.EVENT_READ)
+    for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
+        listener = socket.create_server((address, port), family=family)
+        ready.register(listener, selectors.EVENT_READ)
 print("ready", flush=True)
 while True:
     for key, _ in ready.select():

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from .conftest import Salt
 from .network import MAIN, MAIN_TEXT, NAME, OWN_FILE, PUBLISHED, hear, ip, reaches, run, world
@@ -21,12 +24,36 @@ def changed(states: dict[str, Any]) -> dict[str, Any]:
     return {key: each["changes"] for key, each in states.items() if each["changes"]}
 
 
+SERVICES = {"apache2": 80, "dovecot": 143, "postfix": 25, "ejabberd": 5222}
+
+
+@pytest.fixture
+def _services() -> Iterator[None]:
+    """The server's services of 2011."""
+    run("bash", "tests/lab/services.sh")
+    yield
+    for name in SERVICES:
+        run("service", name, "stop", check=False)
+
+
+def connects(namespace: str, address: str) -> list[str]:
+    """The services that accept a connection from a namespace."""
+    words = ["ip", "netns", "exec", namespace, "timeout", "3", "bash", "-c"]
+    tried = {
+        name: subprocess.run([*words, f"</dev/tcp/{address}/{port}"], check=False, stderr=subprocess.DEVNULL)
+        for name, port in SERVICES.items()
+    }
+    return [name for name, done in tried.items() if done.returncode == 0]
+
+
+@pytest.mark.usefixtures("_services")
 def test_the_mission(salt: Salt, tmp_path: Path) -> None:
     salt.declare(services=True)
-    run("bash", "tests/lab/services.sh")
     before = world()
     assert reaches("client4", "46.105.5.1")
     assert not reaches("client6", PUBLISHED)
+    assert connects("client4", "46.105.5.1") == list(SERVICES)
+    assert connects("client6", PUBLISHED) == []
 
     predicted = salt.call("state.apply", "ipv6", "test=True")
     assert set(results(predicted)) == {True, None}
@@ -34,7 +61,7 @@ def test_the_mission(salt: Salt, tmp_path: Path) -> None:
 
     done = salt.call("state.apply", "ipv6")
     assert set(results(done)) == {True}
-    parts = ("The firewall is up", "The tunnel is up")
+    parts = ("The firewall is up", "The tunnel is up", *(f"{name} listens on both families" for name in SERVICES))
     assert {part: changed(done)[part] for part in parts} == {part: changed(predicted)[part] for part in parts}
     assert set(changed(done)) == {"net.ipv6.bindv6only is 1", *parts}
 
@@ -42,6 +69,7 @@ def test_the_mission(salt: Salt, tmp_path: Path) -> None:
     tcpdump = subprocess.Popen(["tcpdump", "-i", "eth0", "-n", "-U", "-w", str(capture)], stderr=subprocess.DEVNULL)
     time.sleep(1.5)
     assert reaches("client6", PUBLISHED)
+    assert connects("client6", PUBLISHED) == connects("client4", "46.105.5.1") == list(SERVICES)
     time.sleep(0.5)
     tcpdump.terminate()
     tcpdump.wait()

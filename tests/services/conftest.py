@@ -32,7 +32,7 @@ def ipv4_only(request: pytest.FixtureRequest) -> Callable[[str], list[int]]:
 
     def prepare(name: str) -> list[int]:
         request.addfinalizer(lambda: daemons.restore(name))
-        request.addfinalizer(lambda: daemons.stop(name))
+        request.addfinalizer(lambda: daemons.stop(name, *daemons.PORTS[name]))
         daemons.only_ipv4(name)
         daemons.start(name, *daemons.PORTS[name])
         assert [daemons.families(port) for port in daemons.PORTS[name]] == [["ipv4"]] * len(daemons.PORTS[name])

@@ -6,8 +6,10 @@ import contextlib
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -25,7 +27,7 @@ FOLDERS = {
 
 def run(*words: str, check: bool = True) -> str:
     """What a command prints. A daemon that it starts may hold its output open: that goes to a file."""
-    with open("/tmp/daemons.out", "w+", encoding="utf-8", errors="replace") as output:
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
         done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, check=False)
         output.seek(0)
         said = output.read()
@@ -47,9 +49,15 @@ def wait_for(*ports: int, family: str = "ipv4") -> None:
         time.sleep(0.05)
 
 
-def stop(name: str) -> None:
-    """Stop a service, whatever state it is in."""
+def stop(name: str, *ports: int) -> None:
+    """Stop a service, whatever state it is in, and wait until nobody holds these ports."""
     run("service", name, "stop", check=False)
+    if name == "prosody":  # Debian's init script looks for a process of Lua 5.2, and never stops the one of Lua 5.4
+        os.kill(int(Path("/run/prosody/prosody.pid").read_text()), signal.SIGTERM)
+    deadline = time.monotonic() + 30
+    while any(answers(port, family) for port in ports for family in LOOPBACK):
+        assert time.monotonic() < deadline, f"{name} does not stop: {run('ss', '-ltnp')}"
+        time.sleep(0.05)
 
 
 def restore(name: str) -> None:

@@ -118,7 +118,7 @@ def started(case: str) -> Iterator[None]:
         daemons.wait_for(port, family="ipv6" if daemons.answers(port, "ipv6") else "ipv4")
         yield
     finally:
-        daemons.stop(name)
+        daemons.stop(name, port)
 
 
 @pytest.mark.parametrize("case", [*SERVICES, *PROGRAMS])

@@ -108,10 +108,10 @@ def test_a_full_disk(refused: Any) -> None:
 @contextlib.contextmanager
 def mounted(mode: str, fill: bool = False) -> Iterator[None]:
     """/etc/dovecot is a small disk of its own."""
-    daemons.run("cp", "-a", "/etc/dovecot", "/tmp/dovecot.copy")
+    daemons.run("cp", "-a", "/etc/dovecot", "/run/dovecot.copy")
     daemons.run("mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", "/etc/dovecot")
     try:
-        daemons.run("cp", "-a", "/tmp/dovecot.copy/.", "/etc/dovecot")
+        daemons.run("cp", "-a", "/run/dovecot.copy/.", "/etc/dovecot")
         if fill:
             with contextlib.suppress(OSError), open("/etc/dovecot/ballast", "wb", buffering=0) as stream:
                 while True:
@@ -120,7 +120,7 @@ def mounted(mode: str, fill: bool = False) -> Iterator[None]:
         yield
     finally:
         daemons.run("umount", "/etc/dovecot")
-        daemons.run("rm", "-r", "/tmp/dovecot.copy")
+        daemons.run("rm", "-r", "/run/dovecot.copy")
 
 
 @pytest.mark.parametrize("when", ["before it is stopped", "after it was stopped"])
