@@ -289,8 +289,8 @@ def _withstands(name: str, settings: dict[str, Any], value: int) -> bool:
     own = {key: each for key, each in settings.items() if key not in ("ports", "protocols", "timeout")}
     files = _files(name)
     dual = __salt__[f"listen_{name}.dual_stack"](files, own, value)
-    after = {path: {**file, "text": dual["files"].get(path, file["text"])} for path, file in files.items()}
-    ports = __salt__["listening_verdict.by_port"](__salt__[f"listen_{name}.listeners"](after))
+    listeners = __salt__[f"listen_{name}.listeners"](_afterwards(files, dual))
+    ports = __salt__["listening_verdict.by_port"](listeners)
     return dual["bindv6only"] in (None, value) and all(
         __salt__["listening_verdict.families"](each, value) == list(FAMILIES)
         and not __salt__["listening_verdict.collide"](each, value)
@@ -397,7 +397,8 @@ def plan_dual_stack(
     name
         The service.
     ports
-        The TCP ports that have to answer; by default those for all addresses that it is configured for.
+        The TCP ports that have to answer; by default those for all addresses that it is configured for, and that
+        answer in one family at least.
     protocols
         What is spoken on a port, if it is not the usual: ``{8443: https}``.
     timeout
@@ -419,57 +420,106 @@ def plan_dual_stack(
         salt-call service_listen.plan_dual_stack dovecot '[143]'
     """
     options, protocols = options or {}, protocols or {}
-    settings = {
-        **options,
-        "timeout": timeout,
-        "protocols": protocols,
-        **({"ports": ports} if ports is not None else {}),
-    }
-    _refuse(name, settings)
+    given = {} if ports is None else {"ports": ports}
+    _refuse(name, {**options, **given, "timeout": timeout, "protocols": protocols})
     files = _files(name)
     value = _bindv6only() if bindv6only is None else bindv6only
-    own = _own(name)
-    up = bool(own) or __salt__["service_host.running"](name)
-    wanted = ports or _usual_ports(name, own)
+    now = _observe(name, ports, protocols, value)
     result: dict[str, Any] = {
-        **{"name": name, "changes": {}, "warnings": [], "files": {}, "demand": None, "bindv6only": value},
-        **{"timeout": timeout, "restart": False, "targets": _targets(name, wanted, protocols), "answered": []},
-        "sockets": _inodes(own),
+        **{"name": name, "changes": {}, "warnings": [], "files": {}, "demand": None, "restart": False},
+        **{key: now[key] for key in ("targets", "answered", "sockets")},
+        "timeout": timeout,
     }
-    answers = __salt__["service_probe.probe_all"](result["targets"], PROBE) if up else []
-    result["answered"] = [_target(each) for each in answers if each["answers"]]
-    state = _state(name, wanted, own, answers, value) if up else {}
-    serving = up and bool(wanted) and all(each == list(FAMILIES) for each in state.values())
+    serving = bool(now["state"]) and all(each == list(FAMILIES) for each in now["state"].values())
     always = set(options) & set(__salt__["service_host.about"](name).get("always", []))
     if serving and not always:
         return result
     dual = __salt__[f"listen_{name}.dual_stack"](files, options, value)
-    result["demand"] = dual["bindv6only"]
-    result["warnings"] = list(dual["notes"])
-    result["files"] = {path: {"old": files[path]["text"], "new": text} for path, text in dual["files"].items()}
+    result.update({"demand": dual["bindv6only"], "warnings": list(dual["notes"])})
     if dual["bindv6only"] not in (None, value):
         raise CommandExecutionError(
             f"{name}: it would not serve both families, or not start, where {PARAMETER} is {value}; "
             f"this needs {dual['bindv6only']}"
         )
-    after = {path: {**file, "text": dual["files"].get(path, file["text"])} for path, file in files.items()}
-    _refuse_what_is_left_out(name, after, wanted, value, dual["notes"])
+    _refuse_what_is_left_out(name, _afterwards(files, dual), now["ports"], value, dual["notes"])
+    result["files"] = {path: {"old": files[path]["text"], "new": text} for path, text in dual["files"].items()}
     if result["files"]:
         problem = __salt__["service_host.check"](name)
         if problem:
             raise CommandExecutionError(f"{name}: its configuration is in error as it is: {problem}")
         result["changes"] = {path: _diff(path, edit["old"], edit["new"]) for path, edit in result["files"].items()}
-    if not up:
+    if not now["up"]:
         result["warnings"].append(f"{name} does not run, and was not started: only its files are looked after.")
         return result
-    result["restart"] = bool(result["files"]) or not serving
-    if not serving:
-        _refuse_taken_ports(name, wanted)
+    if not now["ports"]:
+        result["warnings"].append(f"{name} listens on no TCP port that is open to all.")
+    elif not serving:
+        if not result["files"]:
+            _refuse_silence(name, now)
+        _refuse_taken_ports(name, now["ports"])
         result["changes"]["listening"] = {
-            "old": {port: _words(found) for port, found in state.items()},
-            "new": {port: _words(list(FAMILIES)) for port in state},
+            "old": {port: _words(found) for port, found in now["state"].items()},
+            "new": {port: _words(list(FAMILIES)) for port in now["state"]},
         }
+    result["restart"] = bool(result["changes"])
     return result
+
+
+def _observe(name: str, ports: list[int] | None, protocols: dict[Any, str], value: int) -> dict[str, Any]:
+    """
+    What a service does now.
+
+    Whether it is ``up``; the ``ports`` that matter; the ``targets`` to ask, their ``answers``, and those that have
+    ``answered``; the families whose sockets are there and will be after the next start, ``lasting``, and of these those
+    that answer, ``state``, by port; the inodes of its ``sockets``.
+    """
+    own = _own(name)
+    up = bool(own) or __salt__["service_host.running"](name)
+    wanted = ports or _usual_ports(name, own)
+    answers = __salt__["service_probe.probe_all"](_targets(name, wanted, protocols), PROBE) if up else []
+    alive = {(each["address"], each["port"]) for each in answers if each["answers"]}
+    if (
+        ports is None and alive
+    ):  # one that nobody has declared, and that is dead in both families, is no matter of these
+        wanted = [port for port in wanted if any(number == port for _, number in alive)]
+        answers = [each for each in answers if each["port"] in wanted]
+    lasting = {port: _lasting(name, f"tcp/{port}", own, value) for port in wanted}
+    return {
+        **{"up": up, "ports": wanted, "targets": _targets(name, wanted, protocols), "answers": answers},
+        "answered": [
+            {key: each[key] for key in ("address", "port", "protocol")} for each in answers if each["answers"]
+        ],
+        "lasting": lasting,
+        "state": {
+            f"tcp/{port}": [family for family in found if (FAMILIES[family], port) in alive]
+            for port, found in lasting.items()
+            if up
+        },
+        "sockets": _inodes(own),
+    }
+
+
+def _lasting(name: str, port: str, own: list[dict[str, Any]], value: int) -> list[str]:
+    """The families whose sockets are there, and will be after the next start."""
+    live = __salt__["listening_verdict.by_port"](own).get(port, [])
+    follows = _follows(name, live, _configured(name).get(port, [])) is not False
+    then: list[str] = __salt__["listening_verdict.after_start"](live, follows, value)
+    return [family for family in __salt__["listening_verdict.families"](live) if family in then]
+
+
+def _refuse_silence(name: str, now: dict[str, Any]) -> None:
+    """Where sockets and files are as they should be and nobody answers, a restart is no cure to try at every run."""
+    if all(found == list(FAMILIES) for found in now["lasting"].values()):
+        said = "; ".join(_said(each) for each in now["answers"] if not each["answers"])
+        raise CommandExecutionError(f"{name} listens on both families, but does not answer: {said}")
+
+
+def _said(answer: dict[str, Any]) -> str:
+    return f"tcp/{answer['port']} on {answer['address']}: {answer['error']}"
+
+
+def _afterwards(files: dict[str, Any], dual: dict[str, Any]) -> dict[str, Any]:
+    return {path: {**file, "text": dual["files"].get(path, file["text"])} for path, file in files.items()}
 
 
 def _refuse(name: str, settings: dict[str, Any]) -> None:
@@ -483,27 +533,6 @@ def _files(name: str) -> dict[str, Any]:
     if not found:
         expected = " or ".join(__salt__["service_host.about"](name)["files"])
         raise CommandExecutionError(f"{name} is not installed on this host: there is no {expected}")
-    return found
-
-
-def _target(answer: dict[str, Any]) -> dict[str, Any]:
-    return {key: answer[key] for key in ("address", "port", "protocol")}
-
-
-def _state(
-    name: str, wanted: list[int], own: list[dict[str, Any]], answers: list[dict[str, Any]], value: int
-) -> dict[str, list[str]]:
-    """The families in which each port answers now, and will still answer after the next start."""
-    by_port, configured = __salt__["listening_verdict.by_port"](own), _configured(name)
-    alive = {(each["address"], each["port"]) for each in answers if each["answers"]}
-    found = {}
-    for number in wanted:
-        port = f"tcp/{number}"
-        live = by_port.get(port, [])
-        follows = _follows(name, live, configured.get(port, [])) is not False
-        lasting = __salt__["listening_verdict.after_start"](live, follows, value)
-        now = [family for family, address in FAMILIES.items() if (address, number) in alive]
-        found[port] = [family for family in now if family in lasting]
     return found
 
 
@@ -635,6 +664,6 @@ def _await(targets: list[dict[str, Any]], timeout: float) -> None:
         if not silent:
             return
         if time.monotonic() > deadline:
-            said = "; ".join(f"tcp/{each['port']} on {each['address']}: {each['error']}" for each in silent)
+            said = "; ".join(map(_said, silent))
             raise CommandExecutionError(f"it did not answer within {timeout} s: {said}")
         time.sleep(0.2)

@@ -48,7 +48,8 @@ def dual_stack(
     name
         The service: ``dovecot``, ``postfix``, ``ejabberd``, ``apache2``, ... (``service_host.names`` lists them).
     ports
-        The TCP ports that have to answer. By default those that it is configured for and that are open to all.
+        The TCP ports that have to answer. By default those that it is configured for, that are open to all, and that
+        answer in one family at least.
     protocols
         What is spoken on a port, where it is not the usual one: ``{8443: https}``.
     timeout

@@ -114,6 +114,33 @@ def test_without_ports_those_of_the_configuration_count(ipv4_only: Any, converge
     assert converge("dovecot")["changes"] == {}
 
 
+def test_a_service_on_loopback_only_is_left_alone(converge: Any, request: pytest.FixtureRequest) -> None:
+    request.addfinalizer(lambda: daemons.restore("dovecot"))
+    request.addfinalizer(lambda: daemons.stop("dovecot", 143))
+    daemons.edit("/etc/dovecot/dovecot.conf", r"^#listen = \*, ::$", "listen = 127.0.0.1")
+    daemons.start("dovecot", 143)
+    done = converge("dovecot")
+    assert (done["result"], done["changes"]) == (True, {}), done["comment"]
+    assert "dovecot listens on no TCP port that is open to all" in done["comment"]
+    asked = converge("dovecot", ports=[143])
+    assert (asked["result"], asked["changes"]) == (False, {})
+    assert "no listener on tcp/143 is for all addresses of ipv4 and ipv6" in asked["comment"]
+    assert daemons.families(143) == ["ipv4"]
+
+
+def test_a_service_that_listens_and_is_silent_is_not_restarted_at_every_run(
+    converge: Any, modules: Any, request: pytest.FixtureRequest
+) -> None:
+    request.addfinalizer(lambda: daemons.stop("apache2", 80))
+    daemons.start("apache2", 80)
+    before = [each["inode"] for each in modules.service_listen.sockets()["sockets"] if each["service"] == "apache2"]
+    done = converge("apache2", ports=[80], protocols={80: "smtp"})
+    assert (done["result"], done["changes"]) == (False, {})
+    assert "apache2 listens on both families, but does not answer: tcp/80 on 127.0.0.1: " in done["comment"]
+    now = [each["inode"] for each in modules.service_listen.sockets()["sockets"] if each["service"] == "apache2"]
+    assert now == before
+
+
 def test_mode_and_owner_of_a_file_are_kept(ipv4_only: Any, converge: Any) -> None:
     ipv4_only("ejabberd")
     path = Path("/etc/ejabberd/ejabberd.yml")
