@@ -12,6 +12,7 @@ from ..lab.network import NAME, OWN_FILE, PUBLISHED, SYSCTL_FILE, ip, reaches, w
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 EXAMPLE: dict[str, Any] = yaml.safe_load((REPOSITORY / "pillar.example").read_text())["ipv6"]
+del EXAMPLE["services"]  # they take long to start in the guest: tests/lab/test_mission.py has them, once
 
 
 def apply(modules: Any, sls: str, pillar: Any, **kwargs: Any) -> dict[str, Any]:
