@@ -1,5 +1,5 @@
 """
-How Apache's configuration says where it listens, and how it serves both families. PURE: knows no host.
+How Apache's configuration says where it listens, and how it serves both families. It knows no host.
 
 * ``Listen 80`` is one socket on ``::`` for both families: Apache sets IPV6_V6ONLY to 0 itself, whatever
   ``net.ipv6.bindv6only`` says (measured with 2.4.71). So is ``Listen [::]:80`` (make_sock() of ``server/listen.c``).
@@ -13,9 +13,12 @@ import ipaddress
 import posixpath
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from salt.exceptions import SaltInvocationError
+
+if TYPE_CHECKING:
+    __salt__: dict[str, Any] = {}
 
 __virtualname__ = "listen_apache2"
 
@@ -70,7 +73,8 @@ def about() -> dict[str, Any]:
     What is known of the service itself.
 
     Returns ``files`` to begin reading with, patterns of its ``processes`` and ``units``, its name for service(8),
-    ``init``, the command that checks its configuration, and the ``protocols`` of its usual ports.
+    ``init``, its own keys in the pillar, ``options``, of which there are none, the command that checks its
+    configuration, and the ``protocols`` of its usual ports.
 
     CLI Example:
 
@@ -84,6 +88,7 @@ def about() -> dict[str, Any]:
         "units": ["apache2.service", "apache2@*.service"],
         "init": "apache2",
         "sets_v6only": True,
+        "options": {},
         "check": ["apache2ctl", "-t"],
         "protocols": {80: "http", 443: "https"},
     }
@@ -109,24 +114,6 @@ def includes(path: str, text: str) -> list[str]:
         salt-call listen_apache2.includes /etc/apache2/apache2.conf 'Include ports.conf'
     """
     return [pattern for each in _directives(path, text) for pattern in _patterns(each)]
-
-
-def errors(options: dict[str, Any]) -> list[str]:
-    """
-    What is wrong with the keys that only this service has in the pillar: it has none.
-
-    options
-        Those keys.
-
-    CLI Example:
-
-    .. code-block:: bash
-
-        salt-call listen_apache2.errors '{}'
-    """
-    return [
-        f"{key}: {value!r} is not known; expected no key, apache2 has none of its own" for key, value in options.items()
-    ]
 
 
 def listeners(files: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
@@ -181,12 +168,10 @@ def dual_stack(files: dict[str, dict[str, Any]], options: dict[str, Any], bindv6
 
         salt-call listen_apache2.dual_stack '{/etc/apache2/apache2.conf: {text: "Listen 0.0.0.0:80"}}' '{}'
     """
-    for problem in errors(options):
-        raise SaltInvocationError(problem)
     directives = list(_walk(files))
     listens = _listens(directives)
     _refuse_conflicts(listens)
-    edits: dict[str, dict[int, tuple[int, str]]] = {}
+    edits: dict[str, dict[int, tuple[int, int, str]]] = {}  # by where they start
     notes = []
     on_port: dict[int | None, list[Listen]] = {}
     for each in listens:
@@ -209,12 +194,12 @@ def dual_stack(files: dict[str, dict[str, Any]], options: dict[str, Any], bindv6
         elif prefix is None:
             notes.append(f"{_place(each)}: `{_words(each)}` was left alone: write `Listen {each.port}` by hand")
         else:
-            edits.setdefault(each.directive.path, {})[prefix[0]] = (prefix[1], "")
+            edits.setdefault(each.directive.path, {})[prefix[0]] = (*prefix, "")
     if edits or any(each.address in (BOTH, ANY6) for each in listens):
         for path, start, word in _blind_to_loopback(directives):
-            edits.setdefault(path, {})[start] = (start, word)
+            edits.setdefault(path, {})[start] = (start, start, word)
         notes += _deaf_hosts(directives)
-    result = {path: _edited(files[path]["text"], changes) for path, changes in edits.items()}
+    result = {path: __salt__["text_edits.spliced"](files[path]["text"], each.values()) for path, each in edits.items()}
     # What was proven for the old text has to hold for the new one, too.
     _refuse_conflicts(
         _listens(_walk({**files, **{path: {**files[path], "text": text} for path, text in result.items()}}))
@@ -435,12 +420,3 @@ def _deaf_hosts(directives: list[Directive]) -> Iterator[str]:
                     f"{each.path}:{each.line}: `{' '.join(each.words)}` knows IPv4 only: "
                     "what arrives over IPv6 is answered by another host of this server"
                 )
-
-
-def _edited(text: str, changes: dict[int, tuple[int, str]]) -> str:
-    """The text with other words in place of some: where they start, where they end, the new ones."""
-    parts, position = [], 0
-    for start, (end, word) in sorted(changes.items()):
-        parts += [text[position:start], word]
-        position = end
-    return "".join([*parts, text[position:]])

@@ -1,5 +1,5 @@
 """
-On which addresses and ports Dovecot listens, and how to make that both IPv4 and IPv6. PURE: knows no host.
+On which addresses and ports Dovecot listens, and how to make that both IPv4 and IPv6. It knows no host.
 
 The services are plug-ins: an execution module ``listen_<service>`` with the functions of this one.
 
@@ -18,9 +18,12 @@ import ipaddress
 import posixpath
 import re
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from salt.exceptions import SaltInvocationError
+
+if TYPE_CHECKING:
+    __salt__: dict[str, Any] = {}
 
 __virtualname__ = "listen_dovecot"
 
@@ -122,7 +125,8 @@ def about() -> dict[str, Any]:
     """
     What this service is: its files, processes, units, validator and protocols.
 
-    Returns plain data with the keys ``files``, ``processes``, ``units``, ``init``, ``check`` and ``protocols``.
+    Returns plain data with the keys ``files``, ``processes``, ``units``, ``init``, ``options``, ``check`` and
+    ``protocols``.
 
     CLI Example:
 
@@ -136,6 +140,7 @@ def about() -> dict[str, Any]:
         "units": ["dovecot.service"],
         "init": "dovecot",
         "sets_v6only": True,
+        "options": OPTIONS,
         "check": ["doveconf", "-n"],
         "protocols": {
             143: "imap",
@@ -173,7 +178,7 @@ def includes(path: str, text: str) -> list[str]:
 
 def errors(options: dict[str, Any]) -> list[str]:
     """
-    What is wrong with the keys that only this service has.
+    What is wrong with the values of the keys that only this service has.
 
     options
         ``explicit``: write ``listen = *, [::]`` even where that is the default, which it is since Dovecot 2.0. Dovecot
@@ -187,14 +192,8 @@ def errors(options: dict[str, Any]) -> list[str]:
 
         salt-call listen_dovecot.errors '{explicit: true}'
     """
-    result = [
-        f"{key}: {key!r} is not a key of dovecot; expected {', '.join(OPTIONS)}"
-        for key in options
-        if key not in OPTIONS
-    ]
-    if not isinstance(options.get("explicit", False), bool):
-        result.append(f"explicit: {options['explicit']!r} is not a boolean; expected {OPTIONS['explicit']}")
-    return result
+    found = options.get("explicit", False)
+    return [] if isinstance(found, bool) else [f"explicit: {found!r} is not a boolean; expected {OPTIONS['explicit']}"]
 
 
 def listeners(files: dict[str, Any]) -> list[dict[str, Any]]:
@@ -255,7 +254,7 @@ def dual_stack(files: dict[str, Any], options: dict[str, Any], bindv6only: int =
     if wrong:
         raise SaltInvocationError("; ".join(wrong))
     read = _read(files)
-    edits: dict[str, dict[tuple[int, int], str]] = {}
+    edits: dict[str, dict[int, tuple[int, int, str]]] = {}  # by where they start
     notes: list[str] = []
     sockets = _sockets(read)
     for setting in _sources(read):
@@ -265,20 +264,14 @@ def dual_stack(files: dict[str, Any], options: dict[str, Any], bindv6only: int =
         value, found = _widened(read, sockets, setting, statement, files[statement.path]["text"])
         notes += found
         if value:
-            edits.setdefault(statement.path, {})[statement.start, statement.end] = value
+            edits.setdefault(statement.path, {})[statement.start] = (statement.start, statement.end, value)
     for statement in _trusting(read):
         value = _appended(files[statement.path]["text"][statement.start : statement.end], ["::1"])
-        edits.setdefault(statement.path, {})[statement.start, statement.end] = value
-    result = {path: _edited(files[path]["text"], edits[path]) for path in edits}
+        edits.setdefault(statement.path, {})[statement.start] = (statement.start, statement.end, value)
+    result = {path: __salt__["text_edits.spliced"](files[path]["text"], each.values()) for path, each in edits.items()}
     if options.get("explicit") and read.main in files and ("listen",) not in {*read.settings, *read.members}:
         result[read.main] = _with_line(result.get(read.main, files[read.main]["text"]), "listen = *, [::]")
     return {"files": result, "bindv6only": None, "notes": list(dict.fromkeys([*notes, *_filters(read)]))}
-
-
-def _edited(text: str, edits: dict[tuple[int, int], str]) -> str:
-    for (start, end), value in sorted(edits.items(), reverse=True):
-        text = text[:start] + value + text[end:]
-    return text
 
 
 def _with_line(text: str, line: str) -> str:

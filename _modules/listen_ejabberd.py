@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __virtualname__ = "listen_ejabberd"
 
 YML, CFG = "/etc/ejabberd/ejabberd.yml", "/etc/ejabberd/ejabberd.cfg"
+OPTIONS = {"listeners": "'split' or 'dual'"}
 WAYS = {"split": 1, "dual": 0}  # and the value of bindv6only that each needs
 ANY4, ANY6 = "0.0.0.0", "::"
 OTHER = {ANY4: ANY6, ANY6: ANY4}
@@ -35,8 +36,8 @@ def about() -> dict[str, Any]:
     What is known of the service itself.
 
     Returns ``files`` to begin reading with, patterns of its ``processes`` and ``units``, its name for service(8),
-    ``init``, the command that checks its configuration, of which there is none, and the ``protocols`` of its usual
-    ports.
+    ``init``, its own keys in the pillar, ``options``, the command that checks its configuration, of which there is
+    none, and the ``protocols`` of its usual ports.
 
     CLI Example:
 
@@ -50,6 +51,7 @@ def about() -> dict[str, Any]:
         "units": ["ejabberd.service"],
         "init": "ejabberd",
         "sets_v6only": False,
+        "options": OPTIONS,
         "check": [],
         "protocols": {5222: "xmpp", 5269: "xmpp-server", 5223: "tls", 5443: "https"},
     }
@@ -78,7 +80,7 @@ def includes(path: str, text: str) -> list[str]:
 
 def errors(options: dict[str, Any]) -> list[str]:
     """
-    What is wrong with the keys that only this service has in the pillar.
+    What is wrong with the values of the keys that only this service has in the pillar.
 
     options
         Those keys: ``listeners``, which is ``split`` (one for each family; the default) or ``dual`` (one for both).
@@ -91,15 +93,10 @@ def errors(options: dict[str, Any]) -> list[str]:
 
         salt-call listen_ejabberd.errors '{listeners: dual}'
     """
-    result = [
-        f"{key}: {value!r} is not known; expected no other key than 'listeners'"
-        for key, value in options.items()
-        if key != "listeners"
-    ]
-    if options.get("listeners", "split") not in tuple(WAYS):
-        found = options["listeners"]
-        result.append(f"listeners: {found!r} is not a way to serve both families; expected 'split' or 'dual'")
-    return result
+    found = options.get("listeners", "split")
+    if found in tuple(WAYS):
+        return []
+    return [f"listeners: {found!r} is not a way to serve both families; expected {OPTIONS['listeners']}"]
 
 
 def listeners(files: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
@@ -176,7 +173,7 @@ def dual_stack(files: dict[str, dict[str, Any]], options: dict[str, Any], bindv6
     for path, edit in _companions(found["acls"], notes):
         edits.setdefault(path, []).append(edit)
     return {
-        "files": {path: _edited(files[path]["text"], each) for path, each in edits.items()},
+        "files": {path: __salt__["text_edits.spliced"](files[path]["text"], each) for path, each in edits.items()},
         "bindv6only": WAYS[way] if served & set(OTHER) else None,
         "notes": notes,
     }
@@ -294,7 +291,13 @@ def _split(
         notes.append(f"{clash}, so the port was left as it is")
         return []
     start, end = listener["start"], listener["end"]
-    copies = [_edited(files[path]["text"], listener["edits"][address], start, end) for address in (ANY4, ANY6)]
+    text = files[path]["text"][start:end]
+    copies = [
+        __salt__["text_edits.spliced"](
+            text, [[first - start, last - start, words] for first, last, words in listener["edits"][address]]
+        )
+        for address in (ANY4, ANY6)
+    ]
     return [(path, [start, end, listener["separator"].join(copies)])]
 
 
@@ -350,12 +353,3 @@ def _network(address: str) -> Any:
         return ipaddress.ip_network(address, strict=False)
     except ValueError:
         return None
-
-
-def _edited(text: str, edits: list[list[Any]], start: int = 0, end: int | None = None) -> str:
-    """A part of a text, with the spans replaced that the edits name."""
-    pieces = []
-    for first, last, new in sorted(edits, key=lambda edit: edit[:2]):
-        pieces += [text[start:first], new]
-        start = last
-    return "".join([*pieces, text[start:end]])

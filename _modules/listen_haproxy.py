@@ -1,5 +1,5 @@
 """
-The listeners in the configuration of HAProxy, its sections 2, 4.2 and 11. PURE: knows no host.
+The listeners in the configuration of HAProxy, its sections 2, 4.2 and 11. It knows no host.
 
 The services are plug-ins: an execution module ``listen_<service>`` with the functions of this one.
 
@@ -17,9 +17,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from salt.exceptions import SaltInvocationError
+
+if TYPE_CHECKING:
+    __salt__: dict[str, Any] = {}
 
 __virtualname__ = "listen_haproxy"
 
@@ -57,7 +60,7 @@ def about() -> dict[str, Any]:
     """
     What is known of the service.
 
-    Returns ``files``, ``processes``, ``units``, ``init``, ``check`` and ``protocols``.
+    Returns ``files``, ``processes``, ``units``, ``init``, ``options`` (none), ``check`` and ``protocols``.
 
     CLI Example:
 
@@ -70,6 +73,7 @@ def about() -> dict[str, Any]:
         "processes": ["/usr/sbin/haproxy *"],
         "units": ["haproxy.service"],
         "init": "haproxy",
+        "options": {},
         "check": ["haproxy", "-c", "-q", "-f", MAIN],
         "protocols": {80: "http", 443: "https"},
     }
@@ -93,24 +97,6 @@ def includes(path: str, text: str) -> list[str]:
         salt-call listen_haproxy.includes /etc/haproxy/haproxy.cfg ''
     """
     return []
-
-
-def errors(options: dict[str, Any]) -> list[str]:
-    """
-    What is wrong with this service's own keys in the pillar. It has none.
-
-    options
-        The keys.
-
-    Returns a list of sentences.
-
-    CLI Example:
-
-    .. code-block:: bash
-
-        salt-call listen_haproxy.errors '{}'
-    """
-    return [f"{key}: unknown key; haproxy has no keys of its own" for key in options]
 
 
 def listeners(files: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
@@ -203,7 +189,9 @@ def dual_stack(files: dict[str, dict[str, Any]], options: dict[str, Any], bindv6
                 notes.append(f"{_place(statement)}: {item['text']}: {_reason(statement, item)}")
     notes += [note for path, file in files.items() for note in _source_hints(path, file["text"])]
     return {
-        "files": {path: _edited(files[path]["text"], found) for path, found in edits.items() if found},
+        "files": {
+            path: __salt__["text_edits.spliced"](files[path]["text"], found) for path, found in edits.items() if found
+        },
         "bindv6only": None,
         "notes": notes,
     }
@@ -284,14 +272,6 @@ def _heeds_v6only(item: dict[str, Any]) -> bool:
     if "$" in item["text"] and ("$" in host or not colon):
         return True
     return item["address"] == "::" or _is_mapped(item["address"])
-
-
-def _edited(text: str, edits: list[tuple[int, int, str]]) -> str:
-    pieces, done = [], 0
-    for start, end, words in sorted(edits, key=lambda edit: edit[0]):
-        pieces += [text[done:start], words]
-        done = end
-    return "".join([*pieces, text[done:]])
 
 
 def _source_hints(path: str, text: str) -> list[str]:

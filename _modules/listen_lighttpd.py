@@ -1,5 +1,5 @@
 """
-The listeners in the configuration of lighttpd. PURE: knows no host.
+The listeners in the configuration of lighttpd. It knows no host.
 
 The services are plug-ins: an execution module ``listen_<service>`` with the functions of this one.
 
@@ -18,9 +18,12 @@ import ipaddress
 import posixpath
 import re
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from salt.exceptions import SaltInvocationError
+
+if TYPE_CHECKING:
+    __salt__: dict[str, Any] = {}
 
 __virtualname__ = "listen_lighttpd"
 
@@ -64,7 +67,7 @@ def about() -> dict[str, Any]:
     """
     What is known of the service.
 
-    Returns ``files``, ``processes``, ``units``, ``init``, ``check`` and ``protocols``.
+    Returns ``files``, ``processes``, ``units``, ``init``, ``options`` (none), ``check`` and ``protocols``.
 
     CLI Example:
 
@@ -77,6 +80,7 @@ def about() -> dict[str, Any]:
         "processes": ["/usr/sbin/lighttpd *"],
         "units": ["lighttpd.service"],
         "init": "lighttpd",
+        "options": {},
         "check": ["lighttpd", "-tt", "-f", MAIN],
         "protocols": {80: "http", 443: "https"},
     }
@@ -101,24 +105,6 @@ def includes(path: str, text: str) -> list[str]:
         salt-call listen_lighttpd.includes /etc/lighttpd/lighttpd.conf 'include "conf-enabled/*.conf"'
     """
     return [pattern for _, pattern in _with_patterns(path, text) if pattern]
-
-
-def errors(options: dict[str, Any]) -> list[str]:
-    """
-    What is wrong with this service's own keys in the pillar. It has none.
-
-    options
-        The keys.
-
-    Returns a list of sentences.
-
-    CLI Example:
-
-    .. code-block:: bash
-
-        salt-call listen_lighttpd.errors '{}'
-    """
-    return [f"{key}: unknown key; lighttpd has no keys of its own" for key in options]
 
 
 def listeners(files: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
@@ -228,7 +214,7 @@ def _by_port(sockets: list[dict[str, Any]]) -> dict[int, list[dict[str, Any]]]:
 
 def _with_v6only(files: dict[str, dict[str, Any]], state: dict[str, Any]) -> dict[str, str]:
     """The files in which every ``server.set-v6only`` is on."""
-    spans: dict[str, set[tuple[int, int]]] = {}
+    edits: dict[str, set[tuple[int, int, str]]] = {}
     for setting in state["set_v6only"]:
         if setting["value"] in OFF:
             term = (setting["expression"] or [END])[0]
@@ -236,14 +222,8 @@ def _with_v6only(files: dict[str, dict[str, Any]], state: dict[str, Any]) -> dic
                 raise SaltInvocationError(
                     f"{setting['place']}: write server.set-v6only = \"enable\", without variables"
                 )
-            spans.setdefault(setting["path"], set()).add((term.start, term.end))
-    changed = {}
-    for path, found in spans.items():
-        text = files[path]["text"]
-        for start, end in sorted(found, reverse=True):
-            text = f'{text[:start]}"enable"{text[end:]}'
-        changed[path] = text
-    return changed
+            edits.setdefault(setting["path"], set()).add((term.start, term.end, '"enable"'))
+    return {path: __salt__["text_edits.spliced"](files[path]["text"], each) for path, each in edits.items()}
 
 
 def _block(port: int, own: list[dict[str, Any]], address: str, state: dict[str, Any]) -> str:

@@ -1,5 +1,5 @@
 """
-How nginx's configuration says where it listens, and how it serves both families. PURE: knows no host.
+How nginx's configuration says where it listens, and how it serves both families. It knows no host.
 
 * ``listen 80`` is IPv4 only, and ``listen [::]:80`` is IPv6 only whatever ``net.ipv6.bindv6only`` says, since
   ``ipv6only=on`` is the default (nginx 1.3.4 and later): a server needs both lines.
@@ -13,9 +13,12 @@ import ipaddress
 import posixpath
 import re
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from salt.exceptions import SaltInvocationError
+
+if TYPE_CHECKING:
+    __salt__: dict[str, Any] = {}
 
 __virtualname__ = "listen_nginx"
 
@@ -83,7 +86,8 @@ def about() -> dict[str, Any]:
     What is known of the service itself.
 
     Returns ``files`` to begin reading with, patterns of its ``processes`` and ``units``, its name for service(8),
-    ``init``, the command that checks its configuration, and the ``protocols`` of its usual ports.
+    ``init``, its own keys in the pillar, ``options``, of which there are none, the command that checks its
+    configuration, and the ``protocols`` of its usual ports.
 
     CLI Example:
 
@@ -97,6 +101,7 @@ def about() -> dict[str, Any]:
         "units": ["nginx.service"],
         "init": "nginx",
         "sets_v6only": True,
+        "options": {},
         "check": ["nginx", "-t"],
         "protocols": {80: "http", 443: "https"},
     }
@@ -121,24 +126,6 @@ def includes(path: str, text: str) -> list[str]:
         salt-call listen_nginx.includes /etc/nginx/nginx.conf 'include conf.d/*.conf;'
     """
     return [pattern for each in _statements(path, text) for pattern in _patterns(each)]
-
-
-def errors(options: dict[str, Any]) -> list[str]:
-    """
-    What is wrong with the keys that only this service has in the pillar: it has none.
-
-    options
-        Those keys.
-
-    CLI Example:
-
-    .. code-block:: bash
-
-        salt-call listen_nginx.errors '{}'
-    """
-    return [
-        f"{key}: {value!r} is not known; expected no key, nginx has none of its own" for key, value in options.items()
-    ]
 
 
 def listeners(files: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
@@ -202,8 +189,6 @@ def dual_stack(files: dict[str, dict[str, Any]], options: dict[str, Any], bindv6
 
         salt-call listen_nginx.dual_stack '{/etc/nginx/nginx.conf: {text: "http { server { listen 80; } }"}}' '{}'
     """
-    for problem in errors(options):
-        raise SaltInvocationError(problem)
     blocks = _blocks(files)
     servers = _servers(blocks)
     shared = _shared(servers)
@@ -228,7 +213,7 @@ def dual_stack(files: dict[str, dict[str, Any]], options: dict[str, Any], bindv6
     if served or any(each.address == ANY6 for server in servers for each in server.listens):
         for statement in _blind_to_loopback(blocks):
             wanted[statement.path, statement.start] = (statement, {("allow ::1;",)})
-    edits: dict[str, list[tuple[int, str]]] = {}
+    edits: dict[str, list[tuple[int, int, str]]] = {}
     for statement, choices in wanted.values():
         if len(choices) > 1:
             raise SaltInvocationError(
@@ -238,7 +223,7 @@ def dual_stack(files: dict[str, dict[str, Any]], options: dict[str, Any], bindv6
         for lines in choices - {()}:
             edits.setdefault(statement.path, []).append(_insertion(files[statement.path]["text"], statement, lines))
     return {
-        "files": {path: _edited(files[path]["text"], insertions) for path, insertions in edits.items()},
+        "files": {path: __salt__["text_edits.spliced"](files[path]["text"], each) for path, each in edits.items()},
         "bindv6only": None,
         "notes": list(dict.fromkeys(notes)),
     }
@@ -521,25 +506,18 @@ def _written(statement: Statement) -> str:
     return " ".join(statement.words) + (statement.sign if statement.sign == ";" else " {")
 
 
-def _insertion(text: str, statement: Statement, lines: tuple[str, ...]) -> tuple[int, str]:
-    """Where lines go that follow a statement, and what is to be written there."""
+def _insertion(text: str, statement: Statement, lines: tuple[str, ...]) -> tuple[int, int, str]:
+    """Where lines go that follow a statement, twice, and what is to be written there."""
     begin = text.rfind("\n", 0, statement.start) + 1
     newline = text.find("\n", statement.end)
     end = len(text) if newline < 0 else newline
     before, behind = text[begin : statement.start], text[statement.end : end].strip(" \t\r")
     if before.strip(" \t") or (behind and not behind.startswith("#")):
-        return statement.end, "".join(f" {line}" for line in lines)  # it shares its line with others
+        return statement.end, statement.end, "".join(f" {line}" for line in lines)  # it shares its line with others
     indent = before
     if statement.sign == "{":
         inner = re.compile(r"\s*\n([ \t]*)[^\s}]").match(text, end)
         indent = inner[1] if inner else before + ("\t" if "\t" in before else "    ")
     carriage = "\r" if text[end - 1] == "\r" else ""
-    return end - len(carriage), "".join(f"{carriage}\n{indent}{line}" for line in lines)
-
-
-def _edited(text: str, insertions: list[tuple[int, str]]) -> str:
-    parts, position = [], 0
-    for offset, inserted in sorted(insertions):
-        parts += [text[position:offset], inserted]
-        position = offset
-    return "".join([*parts, text[position:]])
+    end -= len(carriage)
+    return end, end, "".join(f"{carriage}\n{indent}{line}" for line in lines)

@@ -22,6 +22,7 @@ __virtualname__ = "listen_postfix"
 
 MAIN = "/etc/postfix/main.cf"
 MASTER = "/etc/postfix/master.cf"
+OPTIONS = {"mynetworks": "the networks that may relay, as ['127.0.0.0/8']"}
 OWN = ("inet_interfaces", "inet_protocols", "mynetworks")
 
 # isspace(3) of the C locale; str.strip() and \s would take Unicode's spaces, too.
@@ -67,7 +68,8 @@ def about() -> dict[str, Any]:
     What this host has to know of Postfix.
 
     Returns ``files``, where the configuration begins; ``processes`` and ``units``, as patterns; ``init``, its name for
-    service(8); ``check``, the command that validates the live files; and ``protocols`` of its usual ports.
+    service(8); ``options``, its own keys in the pillar, of which those of ``always`` hold even where it serves both
+    families; ``check``, the command that validates the live files; and ``protocols`` of its usual ports.
 
     CLI Example:
 
@@ -83,6 +85,7 @@ def about() -> dict[str, Any]:
         "init": "postfix",
         "sets_v6only": True,
         "always": ["mynetworks"],
+        "options": OPTIONS,
         "check": ["postfix", "check"],
         "protocols": {25: "smtp", 465: "smtps", 587: "smtp"},
     }
@@ -108,7 +111,7 @@ def includes(path: str, text: str) -> list[str]:
 
 def errors(options: dict[str, Any]) -> list[str]:
     """
-    What is wrong with the keys of the pillar that only Postfix has.
+    What is wrong with the values of the keys of the pillar that only Postfix has.
 
     options
         Those keys. ``mynetworks`` is the list of networks that may relay, each as Postfix writes it: ``127.0.0.0/8``,
@@ -122,14 +125,10 @@ def errors(options: dict[str, Any]) -> list[str]:
 
         salt-call listen_postfix.errors '{mynetworks: ["127.0.0.0/8", "[::1]/128"]}'
     """
-    result = [
-        f"{key}: {value!r} is not known here; expected mynetworks"
-        for key, value in options.items()
-        if key != "mynetworks"
-    ]
     entries = options.get("mynetworks", [])
     if not isinstance(entries, list):
-        return [*result, f"mynetworks: {entries!r} is not a list; expected one of networks, as ['127.0.0.0/8']"]
+        return [f"mynetworks: {entries!r} is not a list; expected one of networks, as ['127.0.0.0/8']"]
+    result = []
     for entry in entries:
         fault = _fault(entry)
         if fault:

@@ -1,5 +1,5 @@
 """
-The listeners in the configuration of Prosody. PURE: knows no host.
+The listeners in the configuration of Prosody. It knows no host.
 
 The services are plug-ins: an execution module ``listen_<service>`` with the functions of this one.
 
@@ -19,9 +19,12 @@ import ipaddress
 import posixpath
 import re
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from salt.exceptions import SaltInvocationError
+
+if TYPE_CHECKING:
+    __salt__: dict[str, Any] = {}
 
 __virtualname__ = "listen_prosody"
 
@@ -87,7 +90,7 @@ def about() -> dict[str, Any]:
     """
     What is known of the service.
 
-    Returns ``files``, ``processes``, ``units``, ``init``, ``check`` and ``protocols``.
+    Returns ``files``, ``processes``, ``units``, ``init``, ``options`` (none), ``check`` and ``protocols``.
 
     CLI Example:
 
@@ -102,6 +105,7 @@ def about() -> dict[str, Any]:
         "units": ["prosody.service"],
         "init": "prosody",
         "sets_v6only": True,
+        "options": {},
         "check": ["prosodyctl", "check", "config"],
         "protocols": {5222: "xmpp", 5223: "tls", 5269: "xmpp-server", 5280: "http", 5281: "https"},
     }
@@ -126,24 +130,6 @@ def includes(path: str, text: str) -> list[str]:
         salt-call listen_prosody.includes /etc/prosody/prosody.cfg.lua 'Include "conf.d/*.cfg.lua"'
     """
     return [event["pattern"] for event in _events(path, text) if event["kind"] == "include" and event["pattern"]]
-
-
-def errors(options: dict[str, Any]) -> list[str]:
-    """
-    What is wrong with this service's own keys in the pillar. It has none.
-
-    options
-        The keys.
-
-    Returns a list of sentences.
-
-    CLI Example:
-
-    .. code-block:: bash
-
-        salt-call listen_prosody.errors '{}'
-    """
-    return [f"{key}: unknown key; prosody has no keys of its own" for key in options]
 
 
 def listeners(files: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
@@ -208,15 +194,15 @@ def dual_stack(files: dict[str, dict[str, Any]], options: dict[str, Any], bindv6
     """
     state = _read(files)
     found = [setting for service in _services(state) for setting in _deciding(state, service)]
-    edits: dict[str, dict[tuple[int, int], str]] = {}
+    edits: dict[str, list[tuple[int, int, str]]] = {}
     notes = []
     for setting in {each["place"]: each for each in found}.values():
         start, end, words = _switched_on(setting) if setting["name"] in SWITCHES else _with_both(setting)
         if words:
-            edits.setdefault(setting["path"], {})[start, end] = words
+            edits.setdefault(setting["path"], []).append((start, end, words))
         notes += [f"{setting['place']}: {setting['name']}: {reason}" for reason in _reasons(setting)]
     return {
-        "files": {path: _edited(files[path]["text"], changes) for path, changes in edits.items()},
+        "files": {path: __salt__["text_edits.spliced"](files[path]["text"], each) for path, each in edits.items()},
         "bindv6only": None,
         "notes": notes + state["notes"],
     }
@@ -271,12 +257,6 @@ def _reasons(setting: dict[str, Any]) -> list[str]:
     return [f"{each}: {reason}" for each in written if (reason := _reason(_address(each)))] or (
         [] if written else ["an empty list: nothing listens"]
     )
-
-
-def _edited(text: str, changes: dict[tuple[int, int], str]) -> str:
-    for start, end in sorted(changes, reverse=True):
-        text = text[:start] + changes[start, end] + text[end:]
-    return text
 
 
 def _services(state: dict[str, Any]) -> list[Service]:

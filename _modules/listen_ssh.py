@@ -1,5 +1,5 @@
 """
-How sshd's configuration says where it listens, and how it serves both families. PURE: knows no host.
+How sshd's configuration says where it listens, and how it serves both families. It knows no host.
 
 * Without ``ListenAddress`` it listens on both families, one socket each: it sets IPV6_V6ONLY to 1 itself.
   ``ListenAddress ::`` alone is IPv6 only, whatever ``net.ipv6.bindv6only`` says.
@@ -13,9 +13,12 @@ import ipaddress
 import posixpath
 import re
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from salt.exceptions import SaltInvocationError
+
+if TYPE_CHECKING:
+    __salt__: dict[str, Any] = {}
 
 __virtualname__ = "listen_ssh"
 
@@ -67,7 +70,8 @@ def about() -> dict[str, Any]:
     What is known of the service itself.
 
     Returns ``files`` to begin reading with, patterns of its ``processes`` and ``units``, its name for service(8),
-    ``init``, the command that checks its configuration, and the ``protocols`` of its usual ports.
+    ``init``, its own keys in the pillar, ``options``, of which there are none, the command that checks its
+    configuration, and the ``protocols`` of its usual ports.
 
     CLI Example:
 
@@ -81,6 +85,7 @@ def about() -> dict[str, Any]:
         "units": ["ssh.service", "ssh@*.service", "sshd.service"],
         "init": "ssh",
         "sets_v6only": True,
+        "options": {},
         "check": ["/usr/sbin/sshd", "-t"],  # sshd insists on an absolute path
         "protocols": {22: "ssh"},
     }
@@ -105,24 +110,6 @@ def includes(path: str, text: str) -> list[str]:
         salt-call listen_ssh.includes /etc/ssh/sshd_config 'Include sshd_config.d/*.conf'
     """
     return [pattern for each in _directives(path, text) for pattern in _patterns(each)]
-
-
-def errors(options: dict[str, Any]) -> list[str]:
-    """
-    What is wrong with the keys that only this service has in the pillar: it has none.
-
-    options
-        Those keys.
-
-    CLI Example:
-
-    .. code-block:: bash
-
-        salt-call listen_ssh.errors '{}'
-    """
-    return [
-        f"{key}: {value!r} is not known; expected no key, ssh has none of its own" for key, value in options.items()
-    ]
 
 
 def listeners(files: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
@@ -187,8 +174,6 @@ def dual_stack(files: dict[str, dict[str, Any]], options: dict[str, Any], bindv6
 
         salt-call listen_ssh.dual_stack '{/etc/ssh/sshd_config: {text: "AddressFamily inet"}}' '{}'
     """
-    for problem in errors(options):
-        raise SaltInvocationError(problem)
     settings = _settings(files)
     notes = [f"{_place(each.directive)}: `{_written(each)}`: {each.note}" for each in settings.listens if each.note]
     notes += _deaf_matches(settings.matches)
@@ -225,7 +210,7 @@ def dual_stack(files: dict[str, dict[str, Any]], options: dict[str, Any], bindv6
                 _insertion(files[each.directive.path]["text"], each, list(dict.fromkeys(targets)))
             )
     return {
-        "files": {path: _edited(files[path]["text"], changes) for path, changes in edits.items()},
+        "files": {path: __salt__["text_edits.spliced"](files[path]["text"], each) for path, each in edits.items()},
         "bindv6only": None,
         "notes": list(dict.fromkeys(notes)),
     }
@@ -373,12 +358,3 @@ def _insertion(text: str, listen: Listen, targets: list[str]) -> tuple[int, int,
     domain = [text[slice(*span)] for span in listen.directive.spans[1:]]
     lines = [" ".join([f"{newline}{indent}ListenAddress", target, *domain]) for target in targets]
     return end, end, "".join(lines)
-
-
-def _edited(text: str, changes: list[tuple[int, int, str]]) -> str:
-    """The text with other words in place of some: where they start, where they end, the new ones."""
-    parts, position = [], 0
-    for start, end, words in sorted(changes):
-        parts += [text[position:start], words]
-        position = end
-    return "".join([*parts, text[position:]])

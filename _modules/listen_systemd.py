@@ -56,8 +56,8 @@ def about() -> dict[str, Any]:
     """
     What is known of socket units.
 
-    Returns ``files``, ``processes``, ``units``, ``init``, ``check`` and ``protocols``. There is nothing to restart as a
-    whole, and no checker.
+    Returns ``files``, ``processes``, ``units``, ``init``, ``options``, ``check`` and ``protocols``. There is nothing to
+    restart as a whole, no key in the pillar, and no checker.
 
     CLI Example:
 
@@ -72,6 +72,7 @@ def about() -> dict[str, Any]:
         "processes": ["*systemd-socket-activate *", *programs, *(f"{program} *" for program in programs)],
         "units": ["*.socket"],
         "init": "",
+        "options": {},
         "check": [],
         "protocols": {22: "ssh"},
     }
@@ -95,24 +96,6 @@ def includes(path: str, text: str) -> list[str]:
         salt-call listen_systemd.includes /etc/systemd/system/ssh.socket ''
     """
     return []
-
-
-def errors(options: dict[str, Any]) -> list[str]:
-    """
-    What is wrong with the own keys of socket units in the pillar. There are none.
-
-    options
-        The keys.
-
-    Returns a list of sentences.
-
-    CLI Example:
-
-    .. code-block:: bash
-
-        salt-call listen_systemd.errors '{}'
-    """
-    return [f"{key}: unknown key; systemd has no keys of its own" for key in options]
 
 
 def listeners(files: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,5 +1,5 @@
 """
-The listener in the configuration of vsftpd, vsftpd.conf(5). PURE: knows no host.
+The listener in the configuration of vsftpd, vsftpd.conf(5). It knows no host.
 
 The services are plug-ins: an execution module ``listen_<service>`` with the functions of this one.
 
@@ -13,9 +13,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from salt.exceptions import SaltInvocationError
+
+if TYPE_CHECKING:
+    __salt__: dict[str, Any] = {}
 
 __virtualname__ = "listen_vsftpd"
 
@@ -33,7 +36,8 @@ def about() -> dict[str, Any]:
     """
     What is known of the service.
 
-    Returns ``files``, ``processes``, ``units``, ``init``, ``check`` (vsftpd has none) and ``protocols``.
+    Returns ``files``, ``processes``, ``units``, ``init``, ``options`` and ``check`` (vsftpd has none of these two) and
+    ``protocols``.
 
     CLI Example:
 
@@ -47,6 +51,7 @@ def about() -> dict[str, Any]:
         "units": ["vsftpd.service"],
         "init": "vsftpd",
         "sets_v6only": False,
+        "options": {},
         "check": [],
         "protocols": {21: "ftp"},
     }
@@ -70,24 +75,6 @@ def includes(path: str, text: str) -> list[str]:
         salt-call listen_vsftpd.includes /etc/vsftpd.conf ''
     """
     return []
-
-
-def errors(options: dict[str, Any]) -> list[str]:
-    """
-    What is wrong with this service's own keys in the pillar. It has none.
-
-    options
-        The keys.
-
-    Returns a list of sentences.
-
-    CLI Example:
-
-    .. code-block:: bash
-
-        salt-call listen_vsftpd.errors '{}'
-    """
-    return [f"{key}: unknown key; vsftpd has no keys of its own" for key in options]
 
 
 def listeners(files: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
@@ -171,15 +158,14 @@ def _switched(text: str, settings: dict[str, dict[str, Any]]) -> str:
     """The text with ``listen`` off and ``listen_ipv6`` on."""
     edits = []
     if _on(settings, V4):
-        edits.append((settings[V4]["span"], "NO"))
+        edits.append((*settings[V4]["span"], "NO"))
     if V6 in settings and not _on(settings, V6):
-        edits.append((settings[V6]["span"], "YES"))
+        edits.append((*settings[V6]["span"], "YES"))
     if V6 not in settings:
         end = settings[V4]["span"][1]
-        edits.append(((end, end), f"\n{V6}=YES"))
-    for (start, end), words in sorted(edits, reverse=True):
-        text = text[:start] + words + text[end:]
-    return text
+        edits.append((end, end, f"\n{V6}=YES"))
+    result: str = __salt__["text_edits.spliced"](text, edits)
+    return result
 
 
 def _sockets(settings: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:

@@ -50,10 +50,11 @@ def about(name: str) -> dict[str, Any]:
         The service, as in ``ipv6:services``.
 
     Returns ``files``, where its configuration begins; ``processes``, patterns of "EXE ARGUMENTS"; ``units``, patterns
-    of systemd units; ``init``, its name for service(8); ``check``, the command that checks its configuration; and the
-    ``protocols`` of its usual ports. Some also have ``sets_v6only``, whether it sets ``IPV6_V6ONLY`` of all its sockets
-    by itself, and ``always``, its keys in the pillar that hold even where it serves both families already. Raises
-    ``SaltInvocationError`` where there is no such plug-in.
+    of systemd units; ``init``, its name for service(8); ``options``, the keys that only it has in the pillar, each with
+    what is expected, in words (a plug-in that has some has ``errors``, too, for their values); ``check``, the command
+    that checks its configuration; and the ``protocols`` of its usual ports. Some also have ``sets_v6only``, whether it
+    sets ``IPV6_V6ONLY`` of all its sockets by itself, and ``always``, its keys in the pillar that hold even where it
+    serves both families already. Raises ``SaltInvocationError`` where there is no such plug-in.
 
     CLI Example:
 

@@ -22,6 +22,7 @@ __virtualname__ = "service_listen"
 FAMILIES = {"ipv4": "127.0.0.1", "ipv6": "::1"}  # each with the address by which a service on all addresses is asked
 PARAMETER = "net.ipv6.bindv6only"
 PROBE = 5.0  # seconds for one answer
+COMMON = ("ports", "protocols", "timeout")  # the keys that every service has in the pillar
 TIMEOUT = 120  # seconds for a service to stop, and as many to answer after its start
 # What must not be shown where it stands near a listener, as the passwords of ejabberd's transports do.
 SECRET = re.compile(r"""((?:password|passwd|secret)\w*["']?\s*[:=,]?\s*)("[^"]*"|'[^']*'|[^\s,}\])]+)""", re.IGNORECASE)
@@ -286,7 +287,8 @@ def harmed(bindv6only: int, services: dict[str, Any] | None = None, exceptions: 
 
 def _withstands(name: str, settings: dict[str, Any], value: int) -> bool:
     """Whether a service that is converged in this run serves what it should with that value."""
-    own = {key: each for key, each in settings.items() if key not in ("ports", "protocols", "timeout")}
+    own = {key: each for key, each in settings.items() if key not in COMMON}
+    _refuse(name, settings)
     files = _files(name)
     dual = __salt__[f"listen_{name}.dual_stack"](files, own, value)
     listeners = __salt__[f"listen_{name}.listeners"](_afterwards(files, dual))
@@ -348,7 +350,12 @@ def _setting_errors(name: str, settings: dict[Any, Any]) -> list[str]:
     timeout = settings.pop("timeout", TIMEOUT)
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout <= 3600:
         problems.append(f"timeout: {timeout!r} is not a number of seconds up to 3600")
-    return problems + list(__salt__[f"listen_{name}.errors"](settings))
+    own = __salt__["service_host.about"](name)["options"]
+    expected = ", ".join([*COMMON, *own])
+    problems += [f"{key}: unknown key; expected one of {expected}" for key in settings if key not in own]
+    if own:
+        problems += __salt__[f"listen_{name}.errors"]({key: settings[key] for key in own if key in settings})
+    return problems
 
 
 def _is_port(value: Any) -> bool:

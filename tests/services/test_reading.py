@@ -52,7 +52,14 @@ def test_the_example_is_without_errors(modules: Any) -> None:
         ({"dovecot": {"ports": [0]}}, "ipv6:services:dovecot:ports: [0] is not a list of TCP ports"),
         ({"postfix": {"mynetworks": ["::1/128"]}}, "ipv6:services:postfix:mynetworks:"),
         ({"ejabberd": {"listeners": "both"}}, "ipv6:services:ejabberd:listeners: 'both'"),
-        ({"ejabberd": {"lissteners": "split"}}, "ipv6:services:ejabberd:lissteners:"),
+        (
+            {"ejabberd": {"lissteners": "split"}},
+            "ipv6:services:ejabberd:lissteners: unknown key; expected one of ports, protocols, timeout, listeners",
+        ),
+        (
+            {"nginx": {"listeners": "split"}},
+            "ipv6:services:nginx:listeners: unknown key; expected one of ports, protocols, timeout",
+        ),
         (["dovecot"], "ipv6:services: expected a mapping of services, found ['dovecot']"),
     ],
 )
@@ -90,7 +97,8 @@ def test_every_service_says_what_it_is(modules: Any) -> None:
     assert {"apache2", "dovecot", "ejabberd", "postfix"} <= set(names)
     for name in names:
         about = modules.service_host.about(name)
-        assert {"files", "processes", "units", "init", "check", "protocols"} <= set(about), name
+        assert {"files", "processes", "units", "init", "options", "check", "protocols"} <= set(about), name
+        assert (f"listen_{name}.errors" in modules) == bool(about["options"]), name
         assert set(about["protocols"].values()) <= set(modules.service_probe.protocols())
         # As Debian has configured it, its listeners are seen, and it is dual-stack or can become so.
         files = modules.service_host.configuration(name)

@@ -281,16 +281,10 @@ def test_files_that_are_not_there_are_skipped() -> None:
     assert [each["port"] for each in listen_apache2.listeners(files)] == [80]
 
 
-def test_there_are_no_options() -> None:
-    assert listen_apache2.errors({}) == []
-    assert listen_apache2.errors({"a": 1}) == ["a: 1 is not known; expected no key, apache2 has none of its own"]
-    with pytest.raises(SaltInvocationError, match="a: 1 is not known"):
-        listen_apache2.dual_stack(one(""), {"a": 1})
-
-
 def test_about_is_plain_data() -> None:
     about = listen_apache2.about()
     assert about["files"] == [MAIN]
+    assert about["options"] == {}
     assert about["protocols"] == {80: "http", 443: "https"}
 
 

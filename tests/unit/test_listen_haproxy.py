@@ -276,10 +276,9 @@ def test_conditions_are_taken_as_true() -> None:
 def test_the_plain_data_of_the_service() -> None:
     about = listen_haproxy.about()
     assert about["files"] == [MAIN]
-    assert set(about) == {"files", "processes", "units", "init", "check", "protocols"}
+    assert about["options"] == {}
+    assert set(about) == {"files", "processes", "units", "init", "options", "check", "protocols"}
     assert listen_haproxy.includes(MAIN, WHOLE) == []
-    assert listen_haproxy.errors({}) == []
-    assert listen_haproxy.errors({"listeners": "split"}) == ["listeners: unknown key; haproxy has no keys of its own"]
     assert listen_haproxy.dual_stack({}, {}) == {"files": {}, "bindv6only": None, "notes": []}
 
 

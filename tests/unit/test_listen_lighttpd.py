@@ -261,9 +261,8 @@ include elsewhere + ".conf"
 def test_the_plain_data_of_the_service() -> None:
     about = listen_lighttpd.about()
     assert about["files"] == [MAIN]
-    assert set(about) == {"files", "processes", "units", "init", "check", "protocols"}
-    assert listen_lighttpd.errors({}) == []
-    assert listen_lighttpd.errors({"listeners": "split"}) == ["listeners: unknown key; lighttpd has no keys of its own"]
+    assert about["options"] == {}
+    assert set(about) == {"files", "processes", "units", "init", "options", "check", "protocols"}
     assert listen_lighttpd.listeners({}) == []
     assert listen_lighttpd.dual_stack({}, {}) == {"files": {}, "bindv6only": None, "notes": []}
 

@@ -367,16 +367,10 @@ def test_a_file_that_includes_itself_is_an_error() -> None:
     assert listen_nginx.listeners({}) == []
 
 
-def test_there_are_no_options() -> None:
-    assert listen_nginx.errors({}) == []
-    assert listen_nginx.errors({"a": 1}) == ["a: 1 is not known; expected no key, nginx has none of its own"]
-    with pytest.raises(SaltInvocationError, match="a: 1 is not known"):
-        listen_nginx.dual_stack(one(""), {"a": 1})
-
-
 def test_about_is_plain_data() -> None:
     about = listen_nginx.about()
     assert about["files"] == [MAIN]
+    assert about["options"] == {}
     assert about["protocols"] == {80: "http", 443: "https"}
 
 

@@ -447,9 +447,8 @@ def test_bad_networks_of_the_pillar(entry: Any, expected: str) -> None:
     assert error in refusal(DEBIAN, options={"mynetworks": [entry]})
 
 
-def test_other_options_are_named() -> None:
-    assert listen_postfix.errors({"inet_protocols": "all", "mynetworks": "127.0.0.0/8"}) == [
-        "inet_protocols: 'all' is not known here; expected mynetworks",
+def test_networks_that_are_no_list() -> None:
+    assert listen_postfix.errors({"mynetworks": "127.0.0.0/8"}) == [
         "mynetworks: '127.0.0.0/8' is not a list; expected one of networks, as ['127.0.0.0/8']",
     ]
 
@@ -584,6 +583,7 @@ def test_about_is_plain_data() -> None:
     about = listen_postfix.about()
     assert about["files"] == [MAIN, MASTER]
     assert about["protocols"][25] == "smtp"
+    assert list(about["options"]) == about["always"] == ["mynetworks"]
     assert "*/postfix/sbin/master *" in about["processes"]
     assert "/usr/lib*/postfix/master" in about["processes"]
 

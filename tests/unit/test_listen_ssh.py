@@ -242,16 +242,10 @@ def test_a_file_that_includes_itself_is_an_error() -> None:
     assert sockets({}) == {("0.0.0.0", 22), ("::", 22)}
 
 
-def test_there_are_no_options() -> None:
-    assert listen_ssh.errors({}) == []
-    assert listen_ssh.errors({"a": 1}) == ["a: 1 is not known; expected no key, ssh has none of its own"]
-    with pytest.raises(SaltInvocationError, match="a: 1 is not known"):
-        listen_ssh.dual_stack(one(""), {"a": 1})
-
-
 def test_about_is_plain_data() -> None:
     about = listen_ssh.about()
     assert about["files"] == [MAIN]
+    assert about["options"] == {}
     assert about["protocols"] == {22: "ssh"}
 
 

@@ -171,11 +171,10 @@ def test_the_plain_data_of_the_service() -> None:
     about = listen_systemd.about()
     for pattern in (f"{ETC}/*.socket", f"{RUN}/*.socket", f"{LIB}/*.socket", f"{ETC}/*.socket.d/*.conf"):
         assert pattern in about["files"]
-    assert set(about) == {"files", "processes", "units", "init", "check", "protocols"}
+    assert set(about) == {"files", "processes", "units", "init", "options", "check", "protocols"}
     assert (about["units"], about["init"], about["check"]) == (["*.socket"], "", [])
+    assert about["options"] == {}
     assert listen_systemd.includes(f"{LIB}/ssh.socket", SSH) == []
-    assert listen_systemd.errors({}) == []
-    assert listen_systemd.errors({"listeners": "split"}) == ["listeners: unknown key; systemd has no keys of its own"]
     assert listen_systemd.dual_stack({}, {}) == {"files": {}, "bindv6only": None, "notes": []}
 
 

@@ -165,10 +165,9 @@ def test_the_wrappers_judge_ipv6_too() -> None:
 def test_the_plain_data_of_the_service() -> None:
     about = listen_vsftpd.about()
     assert about["files"] == [MAIN]
-    assert set(about) == {"files", "processes", "units", "init", "sets_v6only", "check", "protocols"}
+    assert about["options"] == {}
+    assert set(about) == {"files", "processes", "units", "init", "sets_v6only", "options", "check", "protocols"}
     assert listen_vsftpd.includes(MAIN, DEBIAN) == []
-    assert listen_vsftpd.errors({}) == []
-    assert listen_vsftpd.errors({"listeners": "split"}) == ["listeners: unknown key; vsftpd has no keys of its own"]
     assert listen_vsftpd.dual_stack({}, {}) == {"files": {}, "bindv6only": None, "notes": []}
 
 
