@@ -51,6 +51,8 @@ def statements(path: str, text: str) -> list[dict[str, Any]]:
       move it there; and ``drop``, those that remove it, ``None`` for the first of a list. An edit is a list of
       start, end and new text.
     * ``acl``: ``name``; ``address`` that it matches; ``companion``, the edits that make it match IPv6's loopback too.
+    * ``modules`` and ``host_config``, for each ``ip_access`` of mod_register in them: ``rules``, each with ``verb``,
+      ``address``, and ``end``, the offset behind it.
 
     Raises ``SaltInvocationError`` with ``path:line:column``.
 
@@ -70,6 +72,8 @@ def statements(path: str, text: str) -> list[dict[str, Any]]:
             result.append({"kind": "listen", "line": term["line"], "listeners": _listeners(path, text, words[1])})
         elif name == "acl" and arity == 3:
             result += _acl(text, term)
+        elif name in ("modules", "host_config"):
+            result += _ip_accesses(name, term)
     return result
 
 
@@ -305,3 +309,23 @@ def _acl(text: str, term: dict[str, Any]) -> list[dict[str, Any]]:
         companion = [term["dot"], term["dot"], f" {copy}"]
     place = {"kind": "acl", "line": term["line"], "name": name["value"]}
     return [{**place, "address": string["value"], "companion": [companion]}]
+
+
+def _ip_accesses(kind: str, term: dict[str, Any]) -> list[dict[str, Any]]:
+    """Who may register: ``{ip_access, [{allow, "127.0.0.0/8"}, ...]}``, wherever it stands in a term."""
+    result = []
+    terms = [term]
+    while terms:
+        each = terms.pop()
+        if each["kind"] not in ("tuple", "list"):
+            continue
+        terms += reversed(each["items"])
+        listing = _property({"kind": "list", "items": [each]}, "ip_access")
+        if listing and listing["kind"] == "list" and not listing["tail"]:
+            rules = []
+            for item in listing["items"]:
+                words = item["items"] if item["kind"] == "tuple" else []
+                if len(words) == 2 and _is_atom(words[0], "allow", "deny") and words[1]["kind"] == "string":
+                    rules.append({"verb": words[0]["value"], "address": words[1]["value"], "end": item["end"]})
+            result.append({"kind": kind, "line": each["line"], "rules": rules})
+    return result

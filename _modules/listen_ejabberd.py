@@ -141,7 +141,9 @@ def dual_stack(files: dict[str, dict[str, Any]], options: dict[str, Any], bindv6
         The value of net.ipv6.bindv6only when the service starts. The result does not depend on it, and says which one
         it needs.
 
-    An access rule ``acl`` that knows IPv4's loopback learns IPv6's, or local clients lose their rights.
+    An access rule ``acl`` that knows IPv4's loopback learns IPv6's, or local clients lose their rights. So does
+    ``ip_access`` of ejabberd.cfg, and its ``{deny, "0.0.0.0/0"}`` gets ``{deny, "::/0"}``: whom no rule names may
+    register, so that without it everybody could over IPv6.
 
     Returns ``files``, the new texts of those that change; ``bindv6only``, the value that the result needs, or ``None``
     if it does not matter; and ``notes``, what was left alone and why. Raises ``SaltInvocationError`` where a text
@@ -170,7 +172,7 @@ def dual_stack(files: dict[str, dict[str, Any]], options: dict[str, Any], bindv6
         for path, edit in change(files, rows, notes):
             edits.setdefault(path, []).append(edit)
         served |= {listener["address"] for _, listener in rows}
-    for path, edit in _companions(found["acls"], notes):
+    for path, edit in [*_companions(found["acls"], notes), *_registrations(found["registrations"], way)]:
         edits.setdefault(path, []).append(edit)
     return {
         "files": {path: __salt__["text_edits.spliced"](files[path]["text"], each) for path, each in edits.items()},
@@ -204,6 +206,7 @@ def _read(files: dict[str, dict[str, Any]]) -> dict[str, Any]:
     return {
         "listeners": [(path, listener) for path, each in lists for listener in each["listeners"]],
         "acls": [(path, each) for path, each in rows if each["kind"] == "acl"],
+        "registrations": [(path, each) for path, each in rows if "rules" in each],
         "notes": notes,
     }
 
@@ -345,6 +348,26 @@ def _companions(acls: list[tuple[str, dict[str, Any]]], notes: list[str]) -> lis
                 notes.append(f"{path}:{acl['line']}: names {acl['address']} but not ::1: left alone, add it if it may")
             else:
                 edits += [(path, edit) for edit in acl["companion"]]
+    return edits
+
+
+def _registrations(lists: list[tuple[str, dict[str, Any]]], way: str) -> list[tuple[str, list[Any]]]:
+    """The edits that let ``ip_access`` say of IPv6 what it says of IPv4; one that knows IPv6 is left alone."""
+    edits = []
+    for path, each in lists:
+        networks = [_network(rule["address"]) for rule in each["rules"]]
+        if any(network and network.version == 6 for network in networks):
+            continue
+        for rule, network in zip(each["rules"], networks):
+            twins = []
+            if network and way == "dual" and network.prefixlen:  # how such a listener sees a client of IPv4
+                twins.append(f"::ffff:{network.network_address}/{network.prefixlen + 96}")
+            if network and network.subnet_of(LOOPBACK4):
+                twins.append(str(LOOPBACK6))
+            if network and not network.prefixlen:
+                twins.append("::/0")
+            words = "".join(f', {{{rule["verb"]}, "{twin}"}}' for twin in twins)
+            edits += [(path, [rule["end"], rule["end"], words])] if words else []
     return edits
 
 

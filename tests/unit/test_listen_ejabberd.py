@@ -386,3 +386,43 @@ def test_anything_gives_a_result_or_an_error_in_words(name: str) -> None:
                 converge(way, {path: mutant})
             except SaltInvocationError as error:
                 assert "\n" not in str(error)
+
+
+REGISTER = """\
+{modules, [
+  {mod_register, [
+    {ip_access, [{allow, "127.0.0.0/8"}, % here
+                 {deny, "0.0.0.0/0"}]},
+    {access, register}
+  ]}
+]}.
+"""
+
+
+@pytest.mark.parametrize(
+    ("way", "allowed"),
+    [("split", '{allow, "::1/128"}'), ("dual", '{allow, "::ffff:127.0.0.0/104"}, {allow, "::1/128"}')],
+)
+@pytest.mark.parametrize("frame", ["{}", '{{host_config, "a.example", [{}]}}.\n'])
+def test_who_may_register_over_ipv4_only_may_not_do_so_over_ipv6(frame: str, way: str, allowed: str) -> None:
+    text = frame.format(REGISTER if frame == "{}" else REGISTER.rstrip(".\n"))
+    expected = text.replace('"127.0.0.0/8"}', f'"127.0.0.0/8"}}, {allowed}')
+    expected = expected.replace('"0.0.0.0/0"}', '"0.0.0.0/0"}, {deny, "::/0"}')
+    files = host({CFG: text})
+    done = listen_ejabberd.dual_stack(files, {"listeners": way})
+    assert done["files"] == {CFG: expected}
+    assert listen_ejabberd.dual_stack(host(done["files"]), {"listeners": way})["files"] == {}
+
+
+@pytest.mark.parametrize("rule", ['{deny, "::/0"}', '{allow, "2001:db8::/32"}'])
+def test_who_may_register_is_left_alone_where_somebody_thought_of_ipv6(rule: str) -> None:
+    text = REGISTER.replace('{deny, "0.0.0.0/0"}', f'{{deny, "0.0.0.0/0"}}, {rule}')
+    assert listen_ejabberd.dual_stack(host({CFG: text}), {})["files"] == {}
+
+
+@pytest.mark.parametrize(
+    "rules", ["[]", "'ACCESS'", "[a | b]", '[{allow, "nonsense"}, {x}]', '[{allow, "192.0.2.0/24"}]']
+)
+def test_what_is_no_list_of_ipv4_networks_is_left_alone(rules: str) -> None:
+    text = f"{{modules, [{{mod_register, [{{ip_access, {rules}}}]}}]}}.\n"
+    assert listen_ejabberd.dual_stack(host({CFG: text}), {})["files"] == {}
