@@ -230,9 +230,9 @@ def _listener(path: str, text: str, node: dict[str, Any]) -> dict[str, Any]:
         return _fail(path, transport, "a transport is tcp or udp")
     if node["special"] or "<<" in options:
         return {**listener, "note": "an anchor, alias, tag or merge key: left alone"}
-    listener["address"] = _address(path, options["ip"]) if "ip" in options else "0.0.0.0"
     if listener["port"] is None:
         return {**listener, "note": "a unix socket: left alone"}
+    listener["address"] = _address(path, options["ip"]) if "ip" in options else "0.0.0.0"
     if node["flow"] and text[node["start"]] != "{":
         return {**listener, "note": "a mapping without braces in a list with brackets: left alone"}
     listener["meaning"] = [[key, _plain(value)] for key, value in sorted(options.items()) if key != "ip"]
