@@ -20,11 +20,11 @@ def _enclosed() -> None:
 
 @pytest.fixture(autouse=True)
 def _host() -> Iterator[None]:
-    """A host without any rule when a test begins."""
+    """A host without any rule when a test begins, and when it is over: others start daemons here and talk to them."""
+    yield
     netfilter.reset()
     for folder in ("/etc/iptables", "/var/lib/dualstack_iptables"):
         shutil.rmtree(folder, ignore_errors=True)
-    yield
 
 
 @pytest.fixture(params=["nft", "legacy"])

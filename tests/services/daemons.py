@@ -28,7 +28,7 @@ FOLDERS = {
 def run(*words: str, check: bool = True) -> str:
     """What a command prints. A daemon that it starts may hold its output open: that goes to a file."""
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
-        done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, check=False)
+        done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, timeout=120)
         output.seek(0)
         said = output.read()
     assert not check or done.returncode == 0, f"{words} ended with {done.returncode}: {said}"
