@@ -15,10 +15,12 @@ packages=(
   iptables iptables-persistent ipset-persistent
   tcpdump                                   # the proof on the wire
   openssh-server openssh-client             # salt-ssh
+  git                                       # gitfs
   dovecot-imapd dovecot-pop3d postfix ejabberd apache2 # the mission's four services
   nginx haproxy lighttpd vsftpd prosody     # those whose configuration is read as well
   systemd                                   # its systemd-socket-activate; it is not PID 1 here
-  bind9 unbound postgresql mariadb-server redis-server memcached nodejs # only their sockets are looked at
+  bind9 bind9-dnsutils                      # the zone in which the AAAA records are published
+  unbound postgresql mariadb-server redis-server memcached nodejs # only their sockets are looked at
 )
 
 # The other two implementations of ifup(8) are unpacked beside the system: Debian allows one at a time.
@@ -33,7 +35,7 @@ mmdebstrap --quiet --variant=minbase --include="$(IFS=,; echo "${packages[*]}")"
   --customize-hook='chroot "$1" apt-get clean' \
   --customize-hook='rm -rf "$1/etc/iptables"' \
   --customize-hook="$others" \
-  --customize-hook='chroot "$1" apt-get install -q -y --no-install-recommends --download-only python3-netaddr' \
+  --customize-hook='chroot "$1" apt-get install -q -y --no-install-recommends --download-only python3-netaddr python3-dnspython' \
   bookworm "$new" >"$new.log" 2>&1 || { tail -n 40 "$new.log" >&2; exit 1; }
 rm -f "$new/etc/resolv.conf" "$new/etc/hostname" "$new.log"
 mv "$new" "$root"

@@ -1,0 +1,209 @@
+"""
+AAAA records at dns.he.net, Hurricane Electric's DNS hosting, by its dynamic DNS service.
+
+The record has to be there already: create it at dns.he.net, tick "Enable entry for dynamic dns", and generate a key for
+it. That key is good for this one name (its A and AAAA records), and for nothing else: ``keys`` has one for each name.
+
+The service can only give a record another address: it cannot create or remove one, nor change its TTL. Hence
+``aaaa.withdrawn`` fails with this provider where there is a record, and the address that was there before is replaced,
+whosever it was.
+
+It is called only where the record differs, and once: it locks out who calls too often. The key is in the body of a
+POST over HTTPS, never in a URL, which would end up in logs; redirects are not followed, and no proxy is used.
+
+The service speaks the protocol of Dyn ("dyndns2"); what it answers is in ``ANSWERS``.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ipaddress
+import os
+import ssl
+import urllib.parse
+from typing import Any
+
+from salt.exceptions import CommandExecutionError
+
+__virtualname__ = "aaaa_he"
+
+URL = "https://dyn.dns.he.net/nic/update"
+TIMEOUT = 30.0  # seconds
+LIMIT = 4096  # bytes of an answer; a true one has a few
+ANSWERS = {
+    "badauth": "the key is wrong, or the record is not enabled for dynamic DNS (badauth)",
+    "nohost": "there is no such record; create an AAAA record there and enable it for dynamic DNS (nohost)",
+    "notfqdn": "it is not a full host name (notfqdn)",
+    "!yours": "the record belongs to another account (!yours)",
+    "badip": "it does not take the address (badip)",
+    "badsys": "it does not understand the request (badsys)",
+    "badagent": "it does not accept this client (badagent)",
+    "abuse": "the record is blocked since it was updated too often; wait some hours, then look at dns.he.net (abuse)",
+    "interval": "the last update was too short a time ago; wait some minutes (interval)",
+    "dnserr": "it has an error of its own; try again later (dnserr)",
+    "911": "it is out of order; try again later (911)",
+}
+
+
+def about(settings: dict[str, Any]) -> dict[str, Any]:
+    """
+    What this provider can do, and the keys of its settings.
+
+    settings
+        Those of the pillar.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call aaaa_he.about '{}'
+    """
+    return {
+        "keys": {
+            "keys": "a mapping with the key of each name, as dns.he.net has generated it",
+            "url": f"the URL of the service ({URL})",
+            "ca": "the path of a file with the certificates to trust (the system's)",
+            "timeout": f"seconds to wait for the service ({TIMEOUT:g})",
+        },
+        "required": ["keys"],
+        "withdraws": False,
+        "sets_ttl": False,
+        "replaces": True,
+        "atomic": False,
+        "servers": [],
+    }
+
+
+def errors(settings: dict[str, Any], names: list[str]) -> list[str]:
+    """
+    What is wrong with the values of the settings.
+
+    settings
+        Those of the pillar that are given and known.
+    names
+        The host names: each needs its key.
+
+    Returns sentences that begin with the key of the settings. A record's key is never shown.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call aaaa_he.errors '{url: "http://dyn.dns.he.net/nic/update"}' '[www.example.org]'
+    """
+    problems = _key_errors(settings["keys"], names) if "keys" in settings else []
+    url = settings.get("url", URL)
+    if not _is_https(url):
+        problems.append(f"url: expected one that begins with https:// and holds no user, key or query, as {URL}")
+    ca = settings.get("ca", "/")
+    if not isinstance(ca, str) or not os.path.isabs(ca):
+        problems.append(f"ca: {ca!r} is not the path of a file")
+    timeout = settings.get("timeout", TIMEOUT)
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout <= 300:
+        problems.append(f"timeout: {timeout!r} is not a number of seconds up to 300")
+    return problems
+
+
+def _key_errors(keys: Any, names: list[str]) -> list[str]:
+    if not isinstance(keys, dict):
+        return [f"keys: expected a mapping as {{www.example.org: its key}}, it is a {type(keys).__name__}"]
+    given = _keys(keys)
+    problems = [f"keys: {name} has none" for name in names if name not in given]
+    for name, key in given.items():
+        if not isinstance(key, str) or not key:
+            problems.append(f"keys: that of {name} is not a text; put it in quotes")
+    return problems
+
+
+def _keys(keys: dict[Any, Any]) -> dict[str, Any]:
+    return {str(name).lower().removesuffix("."): key for name, key in keys.items()}
+
+
+def _is_https(url: Any) -> bool:
+    try:
+        parts = urllib.parse.urlsplit(url if isinstance(url, str) else "")
+        plain = parts.username is None and not parts.query and not parts.fragment
+        return parts.scheme == "https" and bool(parts.hostname) and plain and (parts.port or 443) > 0
+    except ValueError:
+        return False
+
+
+def change(settings: dict[str, Any], edits: dict[str, Any]) -> None:
+    """
+    Give the records of some names another address.
+
+    settings
+        Those of the pillar.
+    edits
+        ``{name: {"old": {"addresses": [...], "ttl": ...}, "new": {...}}}``; one new address for each.
+
+    Raises ``CommandExecutionError`` with what the service said, in words.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call aaaa_he.change "$settings" "$edits"
+    """
+    for name, edit in edits.items():
+        addresses = edit["new"]["addresses"]
+        if len(addresses) != 1:
+            found = ", ".join(addresses) or "none"
+            raise CommandExecutionError(
+                f"dns.he.net keeps one address for {name} and cannot remove it; wanted: {found}"
+            )
+        key = _keys(settings["keys"])[name]
+        try:
+            status, text = _post(settings, {"hostname": name, "password": key, "myip": addresses[0]})
+            problem = _problem(status, text, addresses[0])
+        except ssl.SSLCertVerificationError as error:
+            problem = f"its certificate is not trusted: {error.verify_message}"
+        except TimeoutError:
+            problem = "no answer in time; whether the record was changed is not known"
+        except (OSError, http.client.HTTPException) as error:
+            problem = f"no answer: {error or type(error).__name__}"
+        if problem:
+            url = settings.get("url", URL)
+            raise CommandExecutionError(f"the update of {name} at {url} failed: {problem}".replace(key, "***"))
+
+
+def _post(settings: dict[str, Any], form: dict[str, str]) -> tuple[int, str]:
+    """Send a form; http.client follows no redirect and knows no proxy."""
+    url = urllib.parse.urlsplit(settings.get("url", URL))
+    context = ssl.create_default_context(cafile=settings.get("ca"))
+    timeout = settings.get("timeout", TIMEOUT)
+    connection = http.client.HTTPSConnection(str(url.hostname), url.port, timeout=timeout, context=context)
+    try:
+        headers = {"Content-Type": "application/x-www-form-urlencoded", "User-Agent": "dualstack-aaaa/1"}
+        connection.request("POST", url.path or "/", urllib.parse.urlencode(form), headers)
+        response = connection.getresponse()
+        return response.status, response.read(LIMIT).decode("utf-8", "replace").strip()
+    finally:
+        connection.close()
+
+
+def _problem(status: int, text: str, address: str) -> str:
+    """What is wrong with an answer, in words; nothing if the record now has the address."""
+    code, _, rest = text.partition(" ")
+    if 300 <= status < 400:
+        return f"it answers with a redirect ({status}), which is not followed: the key would go elsewhere"
+    if code in ANSWERS:
+        return ANSWERS[code]
+    if status == 401:
+        return ANSWERS["badauth"]
+    if status != 200:
+        return f"it answers {status} {http.client.responses.get(status, '')}".strip()
+    if code in ("good", "nochg"):
+        return "" if not rest or _equal(rest, address) else f"it has set another address: {rest[:80]!r}"
+    if not text:
+        return "its answer is empty"
+    if text.startswith("<"):
+        return "it answers with a web page; a captive portal may be in between"
+    return f"it answers something unknown: {text[:80]!r}"
+
+
+def _equal(found: str, address: str) -> bool:
+    try:
+        return ipaddress.ip_address(found.strip()) == ipaddress.ip_address(address)
+    except ValueError:
+        return False

@@ -1,0 +1,156 @@
+"""
+AAAA records at any of the many DNS hosters that the library Lexicon knows.
+
+It needs ``dns-lexicon`` for the Python that runs Salt (``salt-pip install dns-lexicon``; for some hosters with an
+extra, as in ``dns-lexicon[route53]``). ``provider`` is the hoster, ``zone`` the zone, and ``options`` what Lexicon's
+own documentation lists for that hoster: ``--auth-token`` there is ``auth_token`` here.
+
+Give it the narrowest credential that the hoster has: one that may edit DNS records of this one zone. Few can restrict
+it to names or types; who needs that uses ``rfc2136``.
+
+Lexicon changes one record at a time, and for some hosters it reports no failure: what counts is what the name servers
+say afterwards.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import urllib.parse
+from collections.abc import Iterator
+from typing import Any
+
+from salt.exceptions import CommandExecutionError
+
+__virtualname__ = "aaaa_lexicon"
+
+# At the level debug these tell of URLs and records, and some hosters take the credential in the URL.
+TALKATIVE = ("lexicon", "urllib3", "requests")
+
+
+def about(settings: dict[str, Any]) -> dict[str, Any]:
+    """
+    What this provider can do, and the keys of its settings.
+
+    settings
+        Those of the pillar.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call aaaa_lexicon.about '{}'
+    """
+    return {
+        "keys": {
+            "provider": "the hoster as Lexicon calls it, such as gandi",
+            "zone": "the name of the zone",
+            "options": "a mapping with Lexicon's options for the hoster, such as auth_token",
+        },
+        "required": ["provider", "zone"],
+        "withdraws": True,
+        "sets_ttl": True,
+        "replaces": False,
+        "atomic": False,
+        "servers": [],
+    }
+
+
+def errors(settings: dict[str, Any], names: list[str]) -> list[str]:
+    """
+    What is wrong with the values of the settings.
+
+    settings
+        Those of the pillar that are given and known.
+    names
+        The host names.
+
+    Returns sentences that begin with the key. No option's value is shown.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call aaaa_lexicon.errors '{provider: 1}' '[www.example.org]'
+    """
+    problems = []
+    provider = settings.get("provider", "gandi")
+    if not isinstance(provider, str) or not provider.isidentifier():
+        problems.append(f"provider: {provider!r} is not the name of a hoster, such as gandi")
+    options = settings.get("options", {})
+    if not isinstance(options, dict) or not all(isinstance(key, str) for key in options):
+        problems.append(f"options: expected a mapping as {{auth_token: the token}}, it is a {type(options).__name__}")
+    return problems
+
+
+def change(settings: dict[str, Any], edits: dict[str, Any]) -> None:
+    """
+    Change the records of some names, one after the other: new ones first, so that there is always one.
+
+    settings
+        Those of the pillar.
+    edits
+        ``{name: {"old": {"addresses": [...], "ttl": ...}, "new": {...}}}``
+
+    Raises ``CommandExecutionError`` with what Lexicon said, without the values of its options.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call aaaa_lexicon.change "$settings" "$edits"
+    """
+    try:
+        from lexicon.client import Client
+        from lexicon.config import ConfigResolver
+    except ImportError:
+        raise CommandExecutionError(
+            "the Python that runs Salt has no Lexicon; install it with 'salt-pip install dns-lexicon'"
+        ) from None
+    for name, edit in edits.items():
+        old, new = edit["old"], edit["new"]
+        config = {
+            "provider_name": settings["provider"],
+            "domain": settings["zone"],
+            # Else Lexicon would guess the zone, by a list that it fetches from somewhere.
+            "resolve_zone_name": True,
+            "delegated": settings["zone"],
+            "ttl": new["ttl"],
+            # Its `ddns` looks for the zone among its own options.
+            settings["provider"]: {"domain": settings["zone"], **settings.get("options", {})},
+        }
+        resolver: Any = ConfigResolver()  # type: ignore[no-untyped-call]
+        try:
+            with _quiet(), Client(resolver.with_dict(config)) as operations:
+                for address in new["addresses"]:
+                    if address in old["addresses"] and old["ttl"] != new["ttl"]:
+                        operations.delete_record(rtype="AAAA", name=name, content=address)
+                    if address not in old["addresses"] or old["ttl"] != new["ttl"]:
+                        operations.create_record("AAAA", name, address)
+                for address in old["addresses"]:
+                    if address not in new["addresses"]:
+                        operations.delete_record(rtype="AAAA", name=name, content=address)
+        except Exception as error:  # pylint: disable=broad-except  # each hoster raises what it likes
+            said = _clean(f"{type(error).__name__}: {error}", settings.get("options", {}))
+            raise CommandExecutionError(f"the update of {name} by {settings['provider']} failed: {said}") from None
+
+
+def _clean(text: str, options: dict[str, Any]) -> str:
+    """A text without the values of the options, as they are and as they are in a URL."""
+    for value in options.values():
+        for secret in (str(value), urllib.parse.quote(str(value), safe=""), urllib.parse.quote_plus(str(value))):
+            if len(secret) > 3:  # less is no secret, and would make holes in the words
+                text = text.replace(secret, "***")
+    return text
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    levels = {name: logging.getLogger(name).level for name in TALKATIVE}
+    for name in TALKATIVE:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
