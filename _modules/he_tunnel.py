@@ -26,7 +26,6 @@ __virtualname__ = "he_tunnel"
 
 IPV4_HEADER = 20  # bytes
 PATIENCE = 120  # seconds; a hook of ifup's may hang
-PING_INTERVAL = 0.2  # seconds
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -131,7 +130,7 @@ def ping(name: str = "he-ipv6", target: str | None = None, attempts: int = 3, ti
     Ask whether the broker's end answers through the tunnel.
 
     name
-        The interface that the requests leave by, whatever the routes say.
+        The interface that the requests leave by, whatever the routes say, from this end's own address.
     target
         The IPv6 address to ask; by default the gateway of the tunnel's configuration.
     attempts
@@ -139,8 +138,7 @@ def ping(name: str = "he-ipv6", target: str | None = None, attempts: int = 3, ti
     timeout
         Seconds to wait for the last answer.
 
-    Returns ``target``, ``sent``, ``received``, ``loss`` (percent), ``rtt`` (``min``, ``avg``, ``max`` in ms, or
-    ``None``), ``answering`` (whether any answer came) and ``summary``, a sentence with the reason if none did.
+    Returns what :py:func:`icmp_echo.ask` does, and ``summary``, a sentence with the reason if no answer came.
 
     CLI Example:
 
@@ -150,54 +148,29 @@ def ping(name: str = "he-ipv6", target: str | None = None, attempts: int = 3, ti
         salt '*' he_tunnel.ping he-ipv6 attempts=10 timeout=5
     """
     _check("name", name)
-    if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1:
-        raise SaltInvocationError(f"attempts: {attempts!r} is not a whole number from 1")
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or timeout <= 0:
-        raise SaltInvocationError(f"timeout: {timeout!r} is not a number of seconds above 0")
-    if _live(name) is None:
+    found = status(name)
+    if found["live"] is None:
         raise CommandExecutionError(f"{name} does not exist on this host")
-    target = target or _gateway(name)
+    configured = found["configured"] or {}
+    target = target or configured.get("gateway")
+    if not target:
+        raise CommandExecutionError(f"the configuration of {name} names no gateway; give a target")
     if not salt.utils.network.is_ipv6(target):
         raise SaltInvocationError(f"target: {target!r} is not an IPv6 address")
-    options = ["-c", str(attempts), "-i", str(PING_INTERVAL), "-W", str(timeout)]
-    said = _run(["ping", "-6", "-n", "-I", name, *options, target])
-    text = said["stdout"]
-    counts = re.search(r"(\d+) packets transmitted, (\d+) received", text)
-    times = re.search(r"= ([\d.]+)/([\d.]+)/([\d.]+)/", text)
-    sent, received = (int(counts[1]), int(counts[2])) if counts else (0, 0)
-    result: dict[str, Any] = {
-        "target": target,
-        "sent": sent,
-        "received": received,
-        "loss": round(100 * (sent - received) / sent) if sent else 100,
-        "rtt": {key: float(times[n]) for n, key in enumerate(("min", "avg", "max"), 1)} if times else None,
-        "answering": received > 0,
-    }
-    if received:
-        average = f", {result['rtt']['avg']:g} ms on average" if result["rtt"] else ""
-        result["summary"] = f"{target} answers through {name}: {received} of {sent}, {result['loss']}% loss{average}"
-    else:
-        result["summary"] = f"{target} does not answer through {name}: {result['loss']}% loss; {_reason(said)}"
-    return result
-
-
-def _reason(said: dict[str, Any]) -> str:
-    """What ping itself says of a failure, else what silence means."""
-    lines = [*said["stderr"].splitlines(), *said["stdout"].splitlines()]
-    errors = [line for line in lines if re.search(r"unreachable|invalid|not permitted|exceeded|ping: ", line, re.I)]
-    if errors:
-        return errors[0].strip()
-    return (
-        "nothing came back: protocol 41 may be blocked on the way, the tunnel's local address may be wrong, "
-        "or the broker holds another address of this host"
+    # From this end's own address: to others there may be no way back, if the broker does not route their prefix here.
+    own = configured.get("address", "").partition("/")[0]
+    answer: dict[str, Any] = __salt__["icmp_echo.ask"](
+        target, source=f"{own}%{name}" if own else name, attempts=attempts, timeout=timeout
     )
-
-
-def _gateway(name: str) -> str:
-    gateway = (status(name)["configured"] or {}).get("gateway")
-    if not gateway:
-        raise CommandExecutionError(f"the configuration of {name} names no gateway; give a target")
-    return str(gateway)
+    if answer["answering"]:
+        answer["summary"] = f"{target} answers through {name}: {__salt__['icmp_echo.words'](answer)}"
+    else:
+        answer["summary"] = f"{target} does not answer through {name}: {answer['loss']}% loss; " + (
+            answer["reason"]
+            or "nothing came back: protocol 41 may be blocked on the way, the tunnel's local address may be wrong, "
+            "or the broker holds another address of this host"
+        )
+    return answer
 
 
 # --------------------------------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from salt.exceptions import SaltException
+from salt.exceptions import CommandExecutionError, SaltException
 from salt.state import STATE_REQUISITE_KEYWORDS
 
 if TYPE_CHECKING:
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     __opts__: dict[str, Any] = {}
 
 __virtualname__ = "dualstack_iptables"
+
+# What the errors of a container begin with that may not create namespaces.
+NO_NAMESPACES = "network namespaces are not permitted here"
 
 # What states have to have in common to be carried out as one.
 SHARED = ("state", "fun", "backend", "save", "unless", "onlyif", "creates", *sorted(STATE_REQUISITE_KEYWORDS))
@@ -98,6 +101,73 @@ def ruleset(
         "save": save,
     }
     return __salt__["converge.run"]("dualstack_iptables", "ruleset", name, arguments, kwargs, __opts__["test"])
+
+
+def proven(
+    name: str,
+    tables: dict[str, Any] | None = None,
+    expect: list[dict[str, Any]] | None = None,
+    preserve: list[str] | None = None,
+    icmpv6_essential: bool = True,
+    clamp_mss: bool = False,
+    tunnel: dict[str, Any] | None = None,
+    backend: str = "auto",
+    save: bool = True,
+    **kwargs: Any,
+) -> dict[str, Any]:
+    """
+    The live rules of both families are the declared ones, and do with real packets what is expected of them.
+
+    name
+        Any name.
+    tables, expect, preserve, icmpv6_essential, clamp_mss, tunnel, backend, save
+        As in ``ruleset``.
+
+    Changes nothing. Under ``test=True`` nothing is looked at, since the rules may be changed before. Where a
+    container may not create namespaces, no packets are tried, and the comment says so.
+    """
+    ret: dict[str, Any] = {"name": name, "result": False, "changes": {}}
+    given: dict[str, Any] = {
+        "tables": tables,
+        "expect": expect,
+        "preserve": preserve,
+        "icmpv6_essential": icmpv6_essential,
+        "clamp_mss": clamp_mss,
+        "backend": backend,
+        "save": save,
+    }
+    firewall = {key: value for key, value in given.items() if value is not None}
+    try:
+        __salt__["converge.refuse"](kwargs)
+        if __opts__["test"]:
+            return {**ret, "result": None, "comment": "the live rules were not looked at"}
+        tried, untried = _tried(firewall, tunnel)
+        failures = [_verdict(each) for each in tried if not each["ok"]]
+        if failures:
+            return {**ret, "comment": "\n".join(["The rules do not do what is expected of them:", *failures])}
+        different = __salt__["dualstack_iptables.diff"](firewall, tunnel)
+    except (SaltException, OSError) as error:
+        return {**ret, "comment": str(error)}
+    if different:
+        return {**ret, "comment": f"what is live, or saved, is not what is declared: {', '.join(different)}"}
+    lines = ["The live rules are those that are declared.", *untried, *map(_verdict, tried)]
+    return {**ret, "result": True, "comment": "\n".join(lines)}
+
+
+def _tried(firewall: dict[str, Any], tunnel: dict[str, Any] | None) -> tuple[list[dict[str, Any]], list[str]]:
+    """The verdict on each expectation, or why they could not be tried."""
+    try:
+        return __salt__["dualstack_iptables.rehearse"](firewall, tunnel), []
+    except CommandExecutionError as error:
+        if not str(error).startswith(NO_NAMESPACES):
+            raise
+        return [], [f"{error}; what is expected of the rules was not tried"]
+
+
+def _verdict(tried: dict[str, Any]) -> str:
+    port = f"/{tried['port']}" if tried.get("port") else ""
+    packet = f"{tried['protocol']}{port} from {tried['source']} to {tried['destination']}"
+    return f"{tried['why']}: {packet}: expected {tried['verdict']}, found {tried['found']}"
 
 
 def rule(

@@ -1,5 +1,5 @@
 """
-A 6in4 tunnel to a broker, such as Hurricane Electric: configured, alive, answering.
+A 6in4 tunnel to a broker, such as Hurricane Electric: configured, alive, and proven, one rung after the other.
 
 .. code-block:: yaml
 
@@ -13,11 +13,36 @@ A 6in4 tunnel to a broker, such as Hurricane Electric: configured, alive, answer
         - addresses:
           - 2001:470:1f13:f87::77/64
 
+    The tunnel is as it is configured:
+      he_tunnel.live:
+        - name: he-ipv6
+        - require:
+          - The tunnel is up
+
+    Packets leave by the tunnel:
+      he_tunnel.routed:
+        - name: he-ipv6
+        - require:
+          - The tunnel is as it is configured
+
+    IPv4 reaches the broker:
+      he_tunnel.underlaid:
+        - name: he-ipv6
+        - require:
+          - Packets leave by the tunnel
+
     The broker answers:
       he_tunnel.answering:
         - name: he-ipv6
         - require:
-          - he_tunnel: The tunnel is up
+          - IPv4 reaches the broker
+
+    The published address reaches beyond the broker:
+      he_tunnel.reaching:
+        - name: he-ipv6
+        - beyond: ['2001:db8::1']
+        - require:
+          - The broker answers
 """
 
 from __future__ import annotations
@@ -118,6 +143,52 @@ def absent(name: str, stack: str = "auto", adopt: bool = False, **kwargs: Any) -
     return __salt__["converge.run"]("he_tunnel", "absent", name, arguments, kwargs, __opts__["test"])
 
 
+# --------------------------------------------------------------------------------------------------------------
+# The rungs of the ladder: none changes anything, and under test=True none is tried, since the run may change what it
+# looks at.
+
+
+def live(name: str, **kwargs: Any) -> dict[str, Any]:
+    """
+    The live interface is what its configuration says, and every address of it can be used.
+
+    name
+        The interface.
+
+    Changes nothing. Under ``test=True`` the result is ``None``: it is not known.
+    """
+    return _rung("device", name, {}, kwargs)
+
+
+def routed(name: str, beyond: list[str] | None = None, source: str | None = None, **kwargs: Any) -> dict[str, Any]:
+    """
+    What goes beyond the broker leaves by the tunnel, and comes from the declared source address.
+
+    name
+        The interface.
+    beyond
+        IPv6 addresses; the way to the first is looked up. By default any global address.
+    source
+        The address that packets come from, where the tunnel has ``routing: source``; by default the tunnel's.
+
+    With ``routing: none`` there is nothing to hold, and the comment says so. Changes nothing, and sends nothing.
+    """
+    return _rung("route", name, {"beyond": beyond, "source": source}, kwargs)
+
+
+def underlaid(name: str, **kwargs: Any) -> dict[str, Any]:
+    """
+    The tunnel's endpoint is reached over IPv4.
+
+    name
+        The interface.
+
+    An endpoint that answers no pings is reached where the broker's end answers through the tunnel. Changes nothing.
+    Under ``test=True`` nothing is sent, and the result is ``None``.
+    """
+    return _rung("endpoint", name, {}, kwargs)
+
+
 def answering(
     name: str, target: str | None = None, attempts: int = 3, timeout: float = 2, **kwargs: Any
 ) -> dict[str, Any]:
@@ -135,12 +206,34 @@ def answering(
 
     Changes nothing. Under ``test=True`` nothing is sent, and the result is ``None``: it is not known.
     """
+    return _rung("broker", name, {"target": target, "attempts": attempts, "timeout": timeout}, kwargs)
+
+
+def reaching(name: str, beyond: list[str] | None = None, source: str | None = None, **kwargs: Any) -> dict[str, Any]:
+    """
+    Something beyond the broker answers to the address of this host that is published.
+
+    name
+        The interface.
+    beyond
+        IPv6 addresses that are not the broker's, of which one has to answer. Without any, nothing is proven, and the
+        comment says so.
+    source
+        The published address; by default the tunnel's source.
+
+    Packets of the tunnel's full MTU that get lost are a warning in the comment. Changes nothing. Under ``test=True``
+    nothing is sent, and the result is ``None``.
+    """
+    return _rung("beyond", name, {"targets": beyond, "source": source}, kwargs)
+
+
+def _rung(rung: str, name: str, arguments: dict[str, Any], surplus: dict[str, Any]) -> dict[str, Any]:
     ret: dict[str, Any] = {"name": name, "result": False, "changes": {}, "comment": ""}
     try:
-        __salt__["converge.refuse"](kwargs)
+        __salt__["converge.refuse"](surplus)
         if __opts__["test"]:
             return {**ret, "result": None, "comment": f"{name} was not asked: test=True sends no packets"}
-        answer = __salt__["he_tunnel.ping"](name, target=target, attempts=attempts, timeout=timeout)
-    except SaltException as error:
+        found = __salt__[f"tunnel_ladder.{rung}"](name, **arguments)
+    except (SaltException, OSError) as error:
         return {**ret, "comment": str(error)}
-    return {**ret, "result": answer["answering"], "comment": answer["summary"]}
+    return {**ret, "result": found["holds"], "comment": "\n".join([found["summary"], *found["warnings"]])}

@@ -18,6 +18,13 @@ Services that answer on both families.
         - ports: [143]
         - require:
           - Dovecot listens on both families
+
+    Others reach Dovecot:
+      service_listen.reachable:
+        - prober: another-minion
+        - services: {dovecot: {ports: [143]}}
+        - require:
+          - Dovecot answers on every address of this host
 """
 
 from __future__ import annotations
@@ -147,3 +154,41 @@ def answering(
         for each in answers
     ]
     return {**ret, "result": all(each["answers"] for each in answers), "comment": "\n".join(lines)}
+
+
+def reachable(
+    name: str,
+    prober: str | None = None,
+    services: dict[str, Any] | None = None,
+    address: str | None = None,
+    tunnel: str | None = None,
+    **kwargs: Any,
+) -> dict[str, Any]:
+    """
+    Another host connects to each service of this one, on the addresses of both families.
+
+    name
+        What the state is called in the report.
+    prober
+        The id of a minion of the same master, or ``master``. The master has to permit it (``peer``, ``peer_run``);
+        where it does not, the comment says what is missing. Without a prober, nothing is proven, and the comment
+        says so.
+    services
+        As in the pillar ``ipv6:services``.
+    address
+        The IPv6 address that is published; by default the one that connections through the tunnel come from, or
+        without a tunnel all global ones of this host.
+    tunnel
+        The tunnel's interface.
+
+    Changes nothing. Under ``test=True`` nobody is asked, since the services may be changed before.
+    """
+    ret: dict[str, Any] = {"name": name, "result": False, "changes": {}}
+    try:
+        __salt__["converge.refuse"](kwargs)
+        if __opts__["test"] and prober is not None:
+            return {**ret, "result": None, "comment": f"{prober} was not asked"}
+        found = __salt__["outside_view.reach"](prober, services, address, tunnel)
+    except (SaltException, OSError) as error:
+        return {**ret, "comment": str(error)}
+    return {**ret, "result": found["holds"], "comment": found["summary"]}

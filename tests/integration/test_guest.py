@@ -59,8 +59,8 @@ def test_no_packet_leaves_the_guest(boot: Callable[..., Guest]) -> None:
 
 def test_a_silent_guest_is_reported_and_killed(boot: Callable[..., Guest]) -> None:
     guest = boot("echo last words; sleep 1000")
-    with pytest.raises(GuestError, match="silent for 6 s and was killed(?s:.*)last words"):
-        output(guest, patience=6)
+    with pytest.raises(GuestError, match="silent for 20 s and was killed(?s:.*)last words"):
+        output(guest, patience=20)
     guest.stop()
     assert not guest.alive()
     assert not guest.folder.exists()
