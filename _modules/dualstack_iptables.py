@@ -41,6 +41,9 @@ NO_NAMESPACES = "network namespaces are not permitted here"
 # Rules that other formulas have made with the state `rule`, in the kernel's form: the ruleset leaves them alone.
 REGISTER = "/var/lib/dualstack_iptables/rules.json"
 
+# By what an expectation that was given is known in what was tried.
+EXPECTED = re.compile(r"expect\[(\d+)\]")
+
 # A rule that ends its chain for all packets, or tells of them before: what comes behind it is never reached.
 LAST = re.compile(r"-j (DROP|ACCEPT|RETURN|REJECT|LOG|NFLOG)( --\S+ (\S+|\".*\"))*")
 
@@ -177,6 +180,41 @@ def adopt(backend: str = "auto") -> dict[str, Any]:
         salt-call --out=yaml dualstack_iptables.adopt
     """
     return {"ipv6": {"firewall": __salt__["dualstack_fold.adopt"](**_for_folding(backend))}}
+
+
+def allowed(targets: list[str], tunnel: dict[str, Any] | None = None, backend: str = "auto") -> dict[str, Any]:
+    """
+    Whether the live rules of each family let a stranger in, from real packets in a scratch network namespace.
+
+    targets
+        What a stranger wants to reach, as an expectation's ``to``: ``tcp/22``, ``udp/53``, ``tcp/[2001:db8::1]:443``.
+    tunnel
+        As in the pillar ``ipv6:tunnel``, which is the default: IPv6 without a route is expected to come by it.
+    backend
+        ``nft``, ``legacy``, or ``auto``: that of the host's command iptables.
+
+    Returns ``allowed``, by target and family: ``True``, ``False``, or ``None`` where these rules let him in and
+    others are there that were not tried; and ``warnings``, sentences about those. Raises ``SaltInvocationError``
+    for malformed targets, and ``CommandExecutionError`` without iptables or where namespaces are not permitted.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' dualstack_iptables.allowed '[tcp/22, tcp/3306]'
+    """
+    backend = __salt__["iptables_kernel.backend"](backend)
+    live = __salt__["iptables_kernel.read"](backend)
+    warnings = __salt__["iptables_kernel.other"](backend)
+    family = {"family": next(iter(live))} if len(live) == 1 else {}
+    expect = [{"to": target, "verdict": "accept", **family} for target in targets]
+    found: dict[str, dict[str, bool | None]] = {target: {} for target in targets}
+    for each in _tried(expect, _given(None, tunnel)["tunnel"], live, backend):
+        number = EXPECTED.fullmatch(each["why"])
+        if number:  # those by which the host is managed are tried as well
+            passes = each["found"] == "accept"
+            found[targets[int(number[1])]][each["family"]] = None if passes and warnings else passes
+    return {"allowed": found, "warnings": warnings}
 
 
 def _for_folding(backend: str) -> dict[str, Any]:

@@ -944,10 +944,17 @@ AFTER_JUMP = tuple("""
     """.split())  # in the order in which Salt's own build_rule writes them
 CONNECTION_STATE = re.compile("NEW|ESTABLISHED|RELATED|INVALID|UNTRACKED")
 NEGATION = re.compile(r"!\s*|not\s+")
+# Keys that say nothing without a value, and would widen the rule if they were left out.
+VALUED = frozenset("""
+    proto protocol p source src s destination dst d dport sport dports sports if of in-interface out-interface i o
+    jump target j goto g match connstate ctstate comment match-set
+    """.split())
 
 
 def _mapping_words(given: Mapping[str, Any]) -> list[str]:
     """The words of a mapping, in the order of Salt's own ``iptables.build_rule``."""
+    for key, value in given.items():
+        _refuse_value(key, value)
     keys = {key: value for key, value in given.items() if value is not False and (key, value) != ("comment", None)}
     for key in keys:
         if not isinstance(key, str):
@@ -1005,6 +1012,16 @@ def _mapping_words(given: Mapping[str, Any]) -> list[str]:
     return words
 
 
+def _refuse_value(key: Any, value: Any) -> None:
+    if key in VALUED and isinstance(value, (bool, float)) and (key != "comment" or isinstance(value, bool)):
+        raise SaltInvocationError(f"`{key}: {value}`: expected text or a whole number")
+    if key == "comment" and isinstance(value, (list, tuple)):
+        raise SaltInvocationError(f"`{key}: {value!r}`: expected text")
+    for each in value if isinstance(value, (list, tuple)) else ():
+        if isinstance(each, bool) or not isinstance(each, (str, int)):
+            raise SaltInvocationError(f"`{key}`: expected text or a whole number in the list, found {each!r}")
+
+
 IMPLIED = (
     ("connstate", "--state", "state"),
     ("dport", "--dport", ""),
@@ -1013,6 +1030,26 @@ IMPLIED = (
     ("sports", "--sports", "multiport"),
     ("comment", "--comment", "comment"),
 )
+
+
+PORT = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9][A-Za-z0-9.+_-]*")
+ONE_PORT = frozenset(("--dport", "--sport", "--destination-port", "--source-port"))
+PORTS = ONE_PORT | {"--dports", "--sports", "--ports", "--destination-ports", "--source-ports"}
+
+
+def _refuse_ports(option: Option) -> None:
+    """Ports and ranges of them, by number or by the name of a service."""
+    if len(option.values) != 1:
+        raise SaltInvocationError(f"{option}: expected " + ("ports without blanks" if option.values else "a port"))
+    ranges = option.values[0].split(",")
+    if len(ranges) > 1 and option.name in ONE_PORT:
+        raise SaltInvocationError(f"{option}: expected one port or range; several are `{option.name}s`")
+    for text in ranges:
+        ends = text.split(":")
+        for end in ends:
+            fits = int(end[:9]) < 65536 if end.isdecimal() else PORT.fullmatch(end) or (not end and len(ends) == 2)
+            if not fits or len(ends) > 2 or not text.strip(":"):
+                raise SaltInvocationError(f"{option}: `{end}` is not a port; expected a number up to 65535 or a name")
 
 
 def _list(value: Any) -> list[str]:
@@ -1149,7 +1186,7 @@ def translate_all(
 def _read_mapping(
     given: Mapping[str, Any], sets: Mapping[str, str], chain: str | None, table: str | None
 ) -> tuple[Rule, Rule]:
-    family = given.get("family") or "both"
+    family = "both" if given.get("family") is None else given["family"]
     if family not in (*FAMILIES, "both"):
         raise SaltInvocationError(f"`family: {family}`: expected ipv4, ipv6 or both")
     own = {key: value for key, value in given.items() if isinstance(value, Mapping)}
@@ -1175,6 +1212,8 @@ def _check_texts(readings: tuple[Rule, Rule]) -> None:
     first, second = readings
     for rule in (first,) if first is second else readings:
         for option in rule.options:
+            if option.name in PORTS:
+                _refuse_ports(option)
             for value in option.values:
                 if not value.isprintable() and CONTROL.search(value):
                     raise SaltInvocationError(

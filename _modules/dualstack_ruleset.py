@@ -21,6 +21,7 @@ FAMILIES = ("ipv4", "ipv6")
 KEYS = ("backend", "icmpv6_essential", "preserve", "tables", "expect", "clamp_mss", "save")
 CHAIN_KEYS = ("policy", "rules", "family")
 CHAIN_NAME = r"[A-Za-z0-9_][^\s\"'\\!,;|]{0,27}"  # the kernel takes 28 bytes; the rest iptables-restore cannot read
+PATTERN = re.compile(r"(?! )[A-Za-z0-9_.:/+@*?\[\]!,= -]{1,250}(?<! )")  # of a chain, an interface or a whole rule
 POLICIES = ("ACCEPT", "DROP")
 UNSAID = ""
 
@@ -185,12 +186,17 @@ def _problems(firewall: Any) -> Iterator[str]:
     for key in ("icmpv6_essential", "clamp_mss", "save"):
         if not isinstance(firewall.get(key, True), bool):
             yield f"{key}: {firewall[key]!r} is neither true nor false"
-    preserve = firewall.get("preserve") or []
+    preserve = firewall.get("preserve")
+    preserve = [] if preserve is None else preserve
     if not isinstance(preserve, list) or not all(isinstance(each, str) and each for each in preserve):
         yield f"preserve: expected a list of names or patterns of chains, such as [DOCKER*], found {preserve!r}"
+    elif not all(PATTERN.fullmatch(each) for each in preserve):
+        yield f"preserve: expected names or patterns of chains in plain letters, such as DOCKER*, found {preserve!r}"
     elif "*" in preserve:
         yield "preserve: '*' would leave every rule there is in its place"
-    yield from (f"expect{each}" for each in __salt__["firewall_rehearsal.errors"](firewall.get("expect") or []))
+    expect = firewall.get("expect")
+    expect = [] if expect is None else expect
+    yield from (f"expect{each}" for each in __salt__["firewall_rehearsal.errors"](expect))
     tables = firewall.get("tables")
     if not isinstance(tables, dict):
         yield f"tables: expected a mapping of tables, such as filter, found {tables!r}"
@@ -232,7 +238,7 @@ def _table(reading: dict[str, Any], table: str, chains: dict[str, Any]) -> None:
 def _chain(reading: dict[str, Any], origin: str, chain: str, declared: Any) -> dict[str, Any]:
     """A chain as a mapping; what is wrong with its shape is noted."""
     problems = reading["problems"]
-    if not re.fullmatch(CHAIN_NAME, chain):
+    if not re.fullmatch(CHAIN_NAME, chain) or len(chain.encode()) > 28:
         problems.append(f"{origin}: not the name of a chain: up to 28 letters, digits and signs such as - and _")
     if declared is None or isinstance(declared, list):
         return {"rules": declared}
@@ -253,7 +259,7 @@ def _policies(policy: Any, built_in: bool) -> tuple[dict[str, str | None], str]:
     if policy is None:
         return dict.fromkeys(FAMILIES, UNSAID), ""
     each = policy if isinstance(policy, dict) else dict.fromkeys(FAMILIES, policy)
-    if not set(each) <= set(FAMILIES) or any(value not in POLICIES for value in each.values()):
+    if not each or not set(each) <= set(FAMILIES) or any(value not in POLICIES for value in each.values()):
         problem = f"{policy!r}: expected ACCEPT or DROP, or a mapping of one for ipv4 and one for ipv6"
         return dict.fromkeys(FAMILIES, UNSAID), problem
     return {family: each.get(family, UNSAID) for family in FAMILIES}, ""

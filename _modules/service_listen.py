@@ -336,14 +336,17 @@ def _setting_errors(name: str, settings: dict[Any, Any]) -> list[str]:
     ports = settings.pop("ports", None)
     if ports is not None and (not isinstance(ports, list) or not ports or not all(map(_is_port, ports))):
         problems.append(f"ports: {ports!r} is not a list of TCP ports, as [25, 587]")
-    protocols = settings.pop("protocols", None) or {}
+    elif ports is not None and len(set(ports)) < len(ports):
+        problems.append(f"ports: {ports!r} has a port twice; expected each once")
+    protocols = settings.pop("protocols", None)
+    protocols = {} if protocols is None else protocols
     known = __salt__["service_probe.protocols"]()
     if not isinstance(protocols, dict):
         problems.append(f"protocols: expected a mapping as {{8443: https}}, found {protocols!r}")
     else:
         for port, protocol in protocols.items():
             # Jinja's json makes a text of a key that is a number.
-            number = int(port) if isinstance(port, str) and port.isdigit() else port
+            number = int(port) if isinstance(port, str) and re.fullmatch("[0-9]{1,5}", port) else port
             if not _is_port(number) or protocol not in known:
                 found = f"{port!r}: {protocol!r}"
                 problems.append(f"protocols: {found} is not a port and its protocol; expected {', '.join(known)}")

@@ -5,8 +5,8 @@ The pillar ``ipv6``, refused before anything is changed.
 
     The pillar ipv6 makes sense:
       ipv6.valid:
-        - os_families:
-          - Debian
+        - supported:
+            Debian: ["11", "13"]
 """
 
 from __future__ import annotations
@@ -18,19 +18,22 @@ from salt.exceptions import SaltException
 if TYPE_CHECKING:
     __salt__: dict[str, Any] = {}
     __pillar__: dict[str, Any] = {}
-    __grains__: dict[str, Any] = {}
 
 __virtualname__ = "ipv6"
 
 
-def valid(name: str, os_families: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
+def valid(
+    name: str, supported: dict[str, list[str]] | None = None, shaped: bool = True, **kwargs: Any
+) -> dict[str, Any]:
     """
     There is nothing wrong with the pillar ``ipv6``, and this is a host for it.
 
     name
         What the state is called in the report.
-    os_families
-        The values of the grain ``os_family`` that are known; by default any.
+    supported
+        By the grain ``os`` the first and the last release that this is made for; by default any.
+    shaped
+        ``False`` where the pillar was such that no other state could be made of it.
 
     Changes nothing. If anything is wrong it fails, under ``test=True`` too, and tells everything.
     """
@@ -40,8 +43,13 @@ def valid(name: str, os_families: list[str] | None = None, **kwargs: Any) -> dic
     except SaltException as error:
         return {**ret, "comment": str(error)}
     # Not pillar.get: Salt 3008 masks the values that it returns to a state.
-    problems = list(__salt__["ipv6.errors"](__pillar__.get("ipv6", {})))
-    family = __grains__["os_family"]
-    if os_families and family not in os_families:
-        problems.append(f"the OS family of this host is {family}; expected {', '.join(os_families)}")
+    if "ipv6" not in __pillar__:
+        return {**ret, "comment": "ipv6: there is no such pillar for this host; an empty one, {}, manages nothing"}
+    pillar = __pillar__["ipv6"]
+    problems = list(__salt__["ipv6.errors"](pillar))
+    if supported:
+        problems += __salt__["ipv6.unsupported"](pillar, supported)
+    problems = problems or list(__salt__["ipv6.impossible"](pillar))
+    if not shaped:
+        problems = problems or ["ipv6: no state could be made of it"]
     return {**ret, "result": not problems, "comment": "\n".join(problems) or "nothing is wrong with it"}

@@ -1,7 +1,7 @@
 {#- Installs what the modules need and the host lacks. -#}
-{%- from "ipv6/map.jinja" import ipv6, prelude with context %}
+{%- from "ipv6/map.jinja" import ipv6, records with context %}
 
-include: {{ prelude | json }}
+include: [ipv6.pillar]
 
 {%- if ipv6 %}
 {%-   if ipv6.tunnel is defined %}
@@ -16,7 +16,7 @@ The tunnel's tools are installed:
 
 ifupdown is installed:
   pkg.installed:
-    - name: {{ ipv6.lookup.packages.ifupdown }}
+    - name: {{ ipv6.lookup.packages.ifupdown | json }}
     - install_recommends: false
     - unless: test -x /sbin/ifup  # whichever implementation it is, it stays
     - require:
@@ -52,7 +52,7 @@ The firewall's tools are installed:
 netaddr is there for the Python that runs Salt:
 {%-   if grains.pythonexecutable.startswith("/usr/bin/") %}
   pkg.installed:
-    - name: {{ ipv6.lookup.packages.netaddr }}
+    - name: {{ ipv6.lookup.packages.netaddr | json }}
     - install_recommends: false
 {%-   else %}
   pip.installed:
@@ -61,4 +61,25 @@ netaddr is there for the Python that runs Salt:
     - unless: {{ grains.pythonexecutable }} -c "import netaddr"
     - require:
       - sls: ipv6.pillar
+
+{%-   if records %}
+{%-     set lexicon = records.by == "lexicon" %}
+
+What DNS needs is installed:
+{%-     if grains.pythonexecutable.startswith("/usr/bin/") %}
+  pkg.installed:
+    - pkgs:
+      - {{ ipv6.lookup.packages.dnspython | json }}
+{%-       if lexicon %}
+      - {{ ipv6.lookup.packages.lexicon | json }}
+{%-       endif %}
+    - install_recommends: false
+{%-     else %}
+  pip.installed:
+    - pkgs: {{ (["dnspython"] + (["dns-lexicon"] if lexicon else [])) | json }}
+{%-     endif %}
+    - unless: {{ grains.pythonexecutable }} -c "import dns{{ ", lexicon" if lexicon else "" }}"
+    - require:
+      - sls: ipv6.pillar
+{%-   endif %}
 {%- endif %}

@@ -1,7 +1,7 @@
 {#- Makes both families' firewalls what the pillar says, now and at every boot. -#}
-{%- from "ipv6/map.jinja" import ipv6, prelude with context %}
+{%- from "ipv6/map.jinja" import ipv6 with context %}
 
-include: {{ (prelude + ["ipv6.deps"]) | json }}
+include: [ipv6.pillar, ipv6.deps]
 
 {%- if ipv6.firewall is defined %}
 

@@ -7,3 +7,4 @@ include:
   - ipv6.tunnel
   - ipv6.services
   - ipv6.verify
+  - ipv6.dns

@@ -1,7 +1,7 @@
 {#- Has the services listen on both families. -#}
-{%- from "ipv6/map.jinja" import ipv6, prelude with context %}
+{%- from "ipv6/map.jinja" import ipv6 with context %}
 
-include: {{ (prelude + (["ipv6.sysctl", "ipv6.firewall"] if ipv6.get("services") else [])) | json }}
+include: {{ (["ipv6.pillar"] + (["ipv6.sysctl", "ipv6.firewall"] if ipv6.get("services") else [])) | json }}
 
 {%- set listeners = "net.ipv6.bindv6only" %}
 {%- set parameter = ipv6.get("sysctl", {}).get(listeners) %}

@@ -1,7 +1,7 @@
 {#- Sets kernel parameters, live and for the next boot. -#}
-{%- from "ipv6/map.jinja" import ipv6, prelude with context %}
+{%- from "ipv6/map.jinja" import ipv6 with context %}
 
-include: {{ prelude | json }}
+include: [ipv6.pillar]
 
 {%- set listeners = "net.ipv6.bindv6only" %}
 {%- if listeners in ipv6.get("sysctl", {}) %}
@@ -21,7 +21,7 @@ No service is harmed by the kernel's default for listeners:
   sysctl.present:
     - name: {{ key | json }}
     - value: {{ value | json }}
-    - config: {{ ipv6.lookup.sysctl_file }}
+    - config: {{ ipv6.lookup.sysctl_file | json }}
     - require:
       - sls: ipv6.pillar
 {%-   if key == listeners %}

@@ -1,7 +1,7 @@
 {#- Brings the 6in4 tunnel up, now and at every boot. -#}
-{%- from "ipv6/map.jinja" import ipv6, prelude with context %}
+{%- from "ipv6/map.jinja" import ipv6 with context %}
 
-include: {{ (prelude + ["ipv6.deps", "ipv6.firewall"]) | json }}
+include: [ipv6.pillar, ipv6.deps, ipv6.firewall]
 
 {%- if ipv6.tunnel is defined %}
 

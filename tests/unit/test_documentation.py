@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import ast
 import configparser
+import inspect
 import re
 from pathlib import Path
 
+import aaaa
+import aaaa_command
+import aaaa_he
+import aaaa_lexicon
+import aaaa_rfc2136
 import dualstack_ruleset
 import pytest
 import sit_tunnel
@@ -72,9 +78,21 @@ def test_the_example_has_every_key_of_the_firewall() -> None:
 
 
 def test_the_defaults_that_the_example_tells_are_the_defaults() -> None:
-    told = dict(re.findall(r"^    (\w+): .*#.*\(default (\d+)\)", EXAMPLE, re.MULTILINE))
-    told.update(re.findall(r"^    (metric): .*#.*\(default (\d+)\)", EXAMPLE, re.MULTILINE))
+    tunnel, _, rest = EXAMPLE.partition("\n  firewall:")
+    told, dns = (dict(re.findall(r"^    (\w+): .*#.*\(default (\d+)\)", text, re.MULTILINE)) for text in (tunnel, rest))
     assert told == {key: str(sit_tunnel.DEFAULTS[key]) for key in ("ttl", "mtu", "metric")}
+    published = inspect.signature(aaaa.plan_published).parameters
+    assert dns == {key: str(published[key].default) for key in ("ttl", "deadline")}
+
+
+def test_the_example_has_every_key_of_dns() -> None:
+    dns = yaml.safe_load(EXAMPLE)["ipv6"]["dns"]
+    assert set(dns) == {*aaaa.READERS, "rfc2136"}
+    assert set(dns["rfc2136"]) == set(aaaa_rfc2136.about({})["keys"])
+    assert {"he", "lexicon", "command", "rfc2136"} == set(aaaa.PROVIDERS)
+    for provider in (aaaa_he, aaaa_lexicon, aaaa_command):
+        for key in provider.about({})["required"]:
+            assert re.search(rf"^    #  {key}: ", EXAMPLE, re.MULTILINE), key
 
 
 def test_pure_modules_know_no_host() -> None:
@@ -98,10 +116,11 @@ def test_the_readme_names_only_files_and_functions_that_exist() -> None:
     for path in re.findall(r"\]\(([^)#:]+)\)", readme):
         assert (REPOSITORY / path).exists(), path
     functions = {name for name, _ in public_functions(MODULES + STATES)}
-    for name in re.findall(
-        r"\b((?:he_tunnel|sit_\w+|tunnel_\w+|dualstack_\w+|iptables_\w+|firewall_\w+)\.\w+)\b", readme
-    ):
-        assert name in functions or name.endswith(".py"), name
+    modules = "|".join(path.stem for path in MODULES + STATES)
+    for name in re.findall(rf"\b((?:{modules})\.\w+)\b", readme):
+        assert name in functions or name.endswith((".py", ".sls")) or name.startswith("ipv6."), name
+    for name in re.findall(r"(?:salt \S+|salt-call)(?: --\S+)* (ipv6\.\w+)", readme):
+        assert name in functions, name
     for sls in re.findall(r"state\.apply ipv6\.(\w+)", readme):
         assert (REPOSITORY / "salt" / "ipv6" / f"{sls}.sls").exists(), sls
 
