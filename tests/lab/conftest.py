@@ -34,11 +34,11 @@ class Salt:
         self.declare()
         self.configure()
 
-    def declare(self, services: bool = False) -> None:
-        """Write the pillar: pillar.example, by default without the services, which take long to start in the guest."""
+    def declare(self, whole: bool = False) -> None:
+        """Write the pillar: pillar.example, by default without what takes long to start in the guest."""
         pillar = yaml.safe_load((REPOSITORY / "pillar.example").read_text())
-        if not services:
-            del pillar["ipv6"]["services"]
+        for part in () if whole else ("services", "dns", "verify"):
+            del pillar["ipv6"][part]
         (self.pillar / "ipv6.sls").write_text(yaml.safe_dump(pillar, sort_keys=False))
 
     def configure(self, **settings: Any) -> None:

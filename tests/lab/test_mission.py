@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,20 @@ from typing import Any
 import pytest
 
 from .conftest import Salt
-from .network import MAIN, MAIN_TEXT, NAME, OWN_FILE, PUBLISHED, hear, ip, reaches, run, world
+from .network import (
+    MAIN,
+    MAIN_TEXT,
+    NAME,
+    OWN_FILE,
+    PUBLISHED,
+    SYSCTL_FILE,
+    hear,
+    ip,
+    on,
+    reaches,
+    run,
+    world,
+)
 
 
 def results(states: dict[str, Any]) -> list[Any]:
@@ -24,53 +38,72 @@ def changed(states: dict[str, Any]) -> dict[str, Any]:
     return {key: each["changes"] for key, each in states.items() if each["changes"]}
 
 
-SERVICES = {"apache2": 80, "dovecot": 143, "postfix": 25, "ejabberd": 5222}
+SERVICES = {25: "220 ", 80: "HTTP/1.1 ", 143: "* OK ", 5222: "<?xml "}
+DATABASE = 3306
 
 
 @pytest.fixture
-def _services() -> Iterator[None]:
-    """The server's services of 2011."""
-    run("bash", "tests/lab/services.sh")
+def _server_of_2011() -> Iterator[None]:
+    """The server's services and firewall of 2011, and the zone that names it."""
+    run("bash", "tests/lab/server-2011.sh")
+    run("bash", "tests/lab/zone.sh")
     yield
-    for name in SERVICES:
+    for name in ("apache2", "dovecot", "postfix", "redis-server", "ejabberd"):
         run("service", name, "stop", check=False)
+    run("bash", "-c", "kill $(cat /run/zone/named.pid)")
 
 
-def connects(namespace: str, address: str) -> list[str]:
-    """The services that accept a connection from a namespace."""
-    words = ["ip", "netns", "exec", namespace, "timeout", "3", "bash", "-c"]
-    tried = {
-        name: subprocess.run([*words, f"</dev/tcp/{address}/{port}"], check=False, stderr=subprocess.DEVNULL)
-        for name, port in SERVICES.items()
-    }
-    return [name for name, done in tried.items() if done.returncode == 0]
+def greetings(namespace: str, family: int, name: str = "www.example.org") -> dict[int, str]:
+    """How each service greets a client that looks the server up by its name."""
+    ports = map(str, (*SERVICES, DATABASE))
+    lines = on(namespace, sys.executable, "tests/lab/greet.py", str(family), name, *ports).splitlines()
+    return {int(line.partition(" ")[0]): line.partition(" ")[2] for line in lines}
 
 
-@pytest.mark.usefixtures("_services")
+def greeted(namespace: str, family: int) -> set[int]:
+    """The ports on which a client is greeted as it should be."""
+    found = greetings(namespace, family)
+    assert not [port for port, start in SERVICES.items() if not found[port].startswith(("nothing:", start))], found
+    assert len(found) == len(SERVICES) + 1
+    return {port for port, words in found.items() if not words.startswith("nothing:")}
+
+
+def aaaa(name: str) -> list[str]:
+    """The AAAA records of a name, as the zone has them."""
+    return on("client6", "dig", "+short", "+tcp", "AAAA", name).split()
+
+
+@pytest.mark.usefixtures("_server_of_2011")
 def test_the_mission(salt: Salt, tmp_path: Path) -> None:
-    salt.declare(services=True)
+    salt.declare(whole=True)
     before = world()
-    assert reaches("client4", "46.105.5.1")
+    assert [greetings("server", family, "localhost")[DATABASE][:8] for family in (4, 6)] == ["silence:"] * 2
+    assert greeted("client4", 4) == set(SERVICES)
+    assert greeted("client6", 6) == set()
     assert not reaches("client6", PUBLISHED)
-    assert connects("client4", "46.105.5.1") == list(SERVICES)
-    assert connects("client6", PUBLISHED) == []
 
     predicted = salt.call("state.apply", "ipv6", "test=True")
     assert set(results(predicted)) == {True, None}
     assert world() == before
+    assert aaaa("www.example.org") == []
 
     done = salt.call("state.apply", "ipv6")
-    assert set(results(done)) == {True}
-    parts = ("The firewall is up", "The tunnel is up", *(f"{name} listens on both families" for name in SERVICES))
+    assert set(results(done)) == {True}, {key: each["comment"] for key, each in done.items() if not each["result"]}
+    services = ("apache2", "dovecot", "postfix", "ejabberd")
+    parts = [
+        *("The firewall is up", "The tunnel is up", *(f"{name} listens on both families" for name in services)),
+        "The AAAA records are published",
+    ]
     assert {part: changed(done)[part] for part in parts} == {part: changed(predicted)[part] for part in parts}
     assert set(changed(done)) == {"net.ipv6.bindv6only is 1", *parts}
 
     capture = tmp_path / "wire"
     tcpdump = subprocess.Popen(["tcpdump", "-i", "eth0", "-n", "-U", "-w", str(capture)], stderr=subprocess.DEVNULL)
     time.sleep(1.5)
+    assert aaaa("www.example.org") == aaaa("mail.example.org") == [PUBLISHED]
+    assert greeted("client6", 6) == greeted("client4", 4) == set(SERVICES)
     assert reaches("client6", PUBLISHED)
-    assert connects("client6", PUBLISHED) == connects("client4", "46.105.5.1") == list(SERVICES)
-    time.sleep(0.5)
+    time.sleep(1.5)
     tcpdump.terminate()
     tcpdump.wait()
     for ends in (
@@ -88,12 +121,15 @@ def test_the_mission(salt: Salt, tmp_path: Path) -> None:
     assert world() == after
 
     gone = salt.call("state.apply", "ipv6.absent")
-    assert set(results(gone)) == {True}
+    assert set(results(gone)) == {True}, gone
+    assert aaaa("www.example.org") == aaaa("mail.example.org") == []
     assert ip("link", "show", "dev", NAME) == []
     assert not OWN_FILE.exists()
     assert MAIN.read_text() == MAIN_TEXT
     assert not reaches("client6", PUBLISHED)
-    assert reaches("client4", "46.105.5.1")
+    assert greeted("client4", 4) == set(SERVICES)
+    # ejabberd listens twice now, and would not start without it.
+    assert "net.ipv6.bindv6only = 1" in SYSCTL_FILE.read_text()
 
 
 def test_drift_of_every_kind_at_once(salt: Salt) -> None:
