@@ -39,7 +39,7 @@ The tunnel is gone:
 {{ (key ~ " is not set at boot") | json }}:
   file.replace:
     - name: {{ ipv6.lookup.sysctl_file }}
-    - pattern: {{ ("^" ~ (key | string | regex_escape) ~ "\s*=.*\n") | json }}
+    - pattern: {{ ("^" ~ (key | string | regex_escape) ~ "\\s*=.*\\n") | json }}
     - repl: ""
     - ignore_if_missing: true
     - backup: false
