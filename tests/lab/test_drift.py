@@ -34,7 +34,7 @@ DRIFT = {
     "the tunnel is deleted": (f"ip link del {NAME}", "tunnel", TUNNEL, "sit"),
     "the tunnel's file is edited": (f"sed -i 's/ttl 255/ttl 7/' {OWN_FILE}", "tunnel", TUNNEL, "ttl 7"),
     "a service forgets IPv6": (
-        "sed -i 's/^listen = .*/listen = */' /etc/dovecot/dovecot.conf && service dovecot restart",
+        "echo 'listen = *' >>/etc/dovecot/dovecot.conf && service dovecot restart >/dev/null 2>&1",
         "services",
         DOVECOT,
         "tcp/143",
@@ -54,7 +54,7 @@ def pillar() -> Iterator[dict[str, Any]]:
     whole = yaml.safe_load((REPOSITORY / "pillar.example").read_text())
     whole["ipv6"]["services"] = {"dovecot": whole["ipv6"]["services"]["dovecot"]}
     run("bash", "tests/lab/zone.sh")
-    run("service", "dovecot", "start")
+    run("sh", "-c", "service dovecot start >/dev/null 2>&1")  # it would hold a pipe open
     yield whole
     run("service", "dovecot", "stop", check=False)
     run("bash", "-c", "kill $(cat /run/zone/named.pid)")
@@ -65,7 +65,8 @@ def apply(modules: Any, sls: str, pillar: dict[str, Any], test: bool = False) ->
     states = list(modules.state.apply(sls, pillar=pillar, test=test))
     failed = {each.id: each.comment for each in states if each.result is False}
     assert not failed
-    return {each.id: each.changes for each in states if each.changes}
+    # Salt's own state of a parameter says that it would change something, but not what.
+    return {each.id: each.changes for each in states if each.changes or (each.id == PARAMETER and each.result is None)}
 
 
 def test_one_drift_after_another(modules: Any, pillar: dict[str, Any]) -> None:
@@ -75,11 +76,10 @@ def test_one_drift_after_another(modules: Any, pillar: dict[str, Any]) -> None:
         subprocess.run(["bash", "-c", happens], check=True, capture_output=True, timeout=60)
         predicted = apply(modules, f"ipv6.{part}", pillar, test=True)
         assert set(predicted) == {state}, name
-        assert word in str(predicted[state]), name
         done = apply(modules, f"ipv6.{part}", pillar)
         assert set(done) == {state}, name
-        if state != PARAMETER:  # Salt's own state says less of what it would do
-            assert done == predicted, name
+        assert word in str(done[state]), name
+        assert state == PARAMETER or done == predicted, name
         assert (firewall(), (RULES / "rules.v6").read_text(), OWN_FILE.read_text()) == (rules, saved, file), name
     assert apply(modules, "ipv6", pillar) == {}
     assert Path("/proc/sys/net/ipv6/bindv6only").read_text() == "1\n"
