@@ -488,7 +488,7 @@ def apply(plan: dict[str, Any]) -> None:
     Carry a plan out: one iptables-restore for each family that differs, then the files for the next boot.
 
     plan
-        Of this module.
+        Of this module. Where connections that are older than the kernel's tracking may suffer, its ``warnings`` say so.
 
     Raises ``CommandExecutionError``.
 
@@ -498,6 +498,10 @@ def apply(plan: dict[str, Any]) -> None:
 
         salt-call dualstack_iptables.apply "$(salt-call --out=json dualstack_iptables.plan_ruleset firewall)"
     """
+    try:
+        __salt__["connection_tracking.enter"]()
+    except CommandExecutionError as error:
+        plan["warnings"].append(f"a connection that the first rule for tracked ones finds open may stall: {error}")
     _swap(plan, "wanted")
     for path, edit in plan["files"].items():
         __salt__["host_files.write"](path, edit["new"], mode=SAVED_MODE)

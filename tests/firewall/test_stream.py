@@ -227,6 +227,44 @@ def test_a_connection_of_which_the_rule_has_left(converge: Converge) -> None:
             converge(declared(f"-p tcp --dport {TCP} -j ACCEPT"))
 
 
+SPEAK = """
+import socket, sys
+address, port, opens = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "there"
+if opens:
+    connection = socket.create_connection((address, port))
+else:
+    listener = socket.create_server((address, port), family=socket.AF_INET6 if ":" in address else socket.AF_INET)
+    print("ready", flush=True)
+    connection = listener.accept()[0]
+sys.stdin.readline()
+connection.sendall(b"a word")
+sys.stdin.readline()
+"""
+
+
+@pytest.mark.parametrize("family", SOCKETS)
+@pytest.mark.parametrize("opened", ["here", "there"])
+def test_a_connection_that_is_older_than_the_tracking(converge: Converge, family: str, opened: str) -> None:
+    """No rule has asked for tracking when it is opened; the other end is the next to speak on it, and is heard."""
+    rules = ["-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"]
+    with socket.create_server((HOST[family], TCP), family=SOCKETS[family]) as listener:
+        listener.settimeout(10)
+        address = HOST[family] if opened == "there" else NEIGHBOUR[family]
+        with start(SPEAK, address, TCP, opened, at=THERE) as other:
+            assert other.stdin and other.stdout
+            if opened == "there":
+                connection = listener.accept()[0]
+            else:
+                assert other.stdout.readline() == "ready\n"
+                connection = socket.create_connection((address, TCP))
+            connection.settimeout(3)
+            assert converge({"filter": {"INPUT": {"policy": "DROP", "rules": rules}}})["result"] is True
+            other.stdin.write("\n")
+            other.stdin.flush()
+            assert connection.recv(100) == b"a word"
+            connection.close()
+
+
 # --------------------------------------------------------------------------------------------------------------
 # Neighbour discovery
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import subprocess
 import sys
 import time
@@ -10,8 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from salt.minion import load_args_and_kwargs
+from salt.utils.args import parse_input
 
-from .conftest import Salt
+from .conftest import REPOSITORY, Salt
 from .network import (
     MAIN,
     MAIN_TEXT,
@@ -40,6 +45,7 @@ def changed(states: dict[str, Any]) -> dict[str, Any]:
 
 SERVICES = {25: "220 ", 80: "HTTP/1.1 ", 143: "* OK ", 5222: "<?xml "}
 DATABASE = 3306
+EXAMPLE = (REPOSITORY / "pillar.example").read_text()
 
 
 @pytest.fixture
@@ -73,8 +79,24 @@ def aaaa(name: str) -> list[str]:
     return on("client6", "dig", "+short", "+tcp", "AAAA", name).split()
 
 
+def readme_commands() -> list[list[str]]:
+    """The functions that README.md shows a person how to call, each with its arguments."""
+    text = (REPOSITORY / "README.md").read_text().replace("\\\n", " ")
+    shown = re.findall(r"(?:^ {4}|`)(salt(?:-call)? [^`\n]*)", text, re.MULTILINE)
+    words = [[each for each in shlex.split(line, comments=True)] for line in shown]
+    calls = [[each for each in line[1:] if each != "*" and not each.startswith("--")] for line in words]
+    return [call for call in calls if not call[0].startswith(("state.", "saltutil."))]
+
+
+def asked(loaders: Any, pillar: dict[str, Any], function: str, *words: str) -> Any:
+    """Call a function as the command line does."""
+    loaders.modules.pack["__pillar__"]["ipv6"] = pillar
+    arguments = load_args_and_kwargs(loaders.modules[function], parse_input(words, condition=False))
+    return loaders.modules[function](*arguments[0], **arguments[1])
+
+
 @pytest.mark.usefixtures("_server_of_2011")
-def test_the_mission(salt: Salt, tmp_path: Path) -> None:
+def test_the_mission(salt: Salt, loaders: Any, tmp_path: Path) -> None:
     salt.declare(whole=True)
     before = world()
     assert [greetings("server", family, "localhost")[DATABASE][:8] for family in (4, 6)] == ["silence:"] * 2
@@ -118,6 +140,14 @@ def test_the_mission(salt: Salt, tmp_path: Path) -> None:
     again = salt.call("state.apply", "ipv6")
     assert set(results(again)) == {True}
     assert changed(again) == {}
+    assert world() == after
+
+    commands = readme_commands()
+    assert len({command[0] for command in commands}) > 12
+    for command in commands:
+        assert asked(loaders, yaml.safe_load(EXAMPLE)["ipv6"], *command) or command[0].endswith(
+            (".audit", ".diff", ".plan")
+        )
     assert world() == after
 
     gone = salt.call("state.apply", "ipv6.absent")

@@ -146,10 +146,7 @@ def apply(salt_factories: Any, salt: Salt, native: Path) -> Iterator[Callable[[]
     (salt.pillar / "ipv6.sls").write_text(yaml.safe_dump({"ipv6": example}, sort_keys=False))
     quiet = {"log_level_logfile": "warning"}  # every line takes its time in the guest
     first = master.salt_minion_daemon("server", overrides=quiet)
-    # A host's first conntrack rule knows no connection that is older, and drops what comes on one until the host itself
-    # has sent something on it: the master's next command would be late by up to 5 minutes, Salt's default here.
-    alive = {"tcp_keepalive_idle": 5, "tcp_keepalive_intvl": 5}
-    second = master.salt_minion_daemon("native", overrides={**quiet, **alive, "master": "192.0.2.1"})
+    second = master.salt_minion_daemon("native", overrides={**quiet, "master": "192.0.2.1"})
     second.python_executable = str(native)
     with master.started(start_timeout=300), first.started(start_timeout=300), second.started(start_timeout=300):
 
