@@ -14,6 +14,7 @@ import aaaa_he
 import aaaa_lexicon
 import aaaa_rfc2136
 import dualstack_ruleset
+import ipv6
 import pytest
 import sit_tunnel
 import yaml
@@ -83,6 +84,15 @@ def test_the_defaults_that_the_example_tells_are_the_defaults() -> None:
     assert told == {key: str(sit_tunnel.DEFAULTS[key]) for key in ("ttl", "mtu", "metric")}
     published = inspect.signature(aaaa.plan_published).parameters
     assert dns == {key: str(published[key].default) for key in ("ttl", "deadline")}
+
+
+def test_the_example_has_every_part_and_the_names_of_debian() -> None:
+    example = yaml.safe_load(EXAMPLE)["ipv6"]
+    assert set(example) == set(ipv6.KEYS)
+    families = yaml.safe_load((REPOSITORY / "salt" / "ipv6" / "os_family.yaml").read_text())
+    assert example["lookup"] == families["Debian"]["lookup"]
+    assert set(example["verify"]) | {"prober"} == {"beyond", "prober"}
+    assert re.search(r"^    #prober: .*#", EXAMPLE, re.MULTILINE)
 
 
 def test_the_example_has_every_key_of_dns() -> None:
