@@ -21,8 +21,18 @@ from . import servers
 def _enclosed() -> None:
     """These tests start name servers on port 53, and write /etc/resolv.conf: they must not be the machine's."""
     assert "ENCLOSED" in os.environ, "run these with tests/enclosure.sh"
-    # BIND listens on addresses that an interface has.
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _second_address() -> Iterator[None]:
+    """
+    BIND listens on addresses that an interface has.
+
+    It goes again: to getaddrinfo(3) it makes a host with IPv4 and without IPv6, where Apache listens on 0.0.0.0 alone.
+    """
     subprocess.run(["ip", "addr", "replace", f"{servers.SECONDARY}/32", "dev", "lo"], check=True)
+    yield
+    subprocess.run(["ip", "addr", "del", f"{servers.SECONDARY}/32", "dev", "lo"], check=True)
 
 
 @pytest.fixture(scope="session")
