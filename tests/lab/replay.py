@@ -24,7 +24,7 @@ IN_GUEST = "LAB_GUEST" in os.environ
 REPORTS = Path("/run/control/reports")
 REPOSITORY = Path(__file__).resolve().parents[2]
 FOLDERS = (REPOSITORY / "tests" / "functional", REPOSITORY / "tests" / "lab")
-PATIENCE = 300  # seconds without a report
+PATIENCE = 600  # seconds without a report; the mission alone may take half of that on a busy machine
 
 
 def runs_in_guest(item: pytest.Item) -> bool:

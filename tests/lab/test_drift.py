@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from .network import NAME, OWN_FILE, PUBLISHED, RULES, SYSCTL_FILE, firewall, on, run
+from .network import NAME, OWN_FILE, PUBLISHED, RULES, firewall, on, run
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PARAMETER = "net.ipv6.bindv6only is 1"
@@ -20,19 +20,13 @@ DOVECOT = "dovecot listens on both families"
 RECORDS = "The AAAA records are published"
 UPDATE = "nsupdate -y hmac-sha256:server.example.org:bm90IGEgc2VjcmV0OiB0aGUga2V5IG9mIHRoZSBkZW1v"
 
-# What happens, the part of the formula that is then applied alone, which state of it tells, and a word of that.
+# One or two of each part; the tests of the parts have the others. What happens, the part of the formula that is then
+# applied alone, which state of it tells, and a word of that.
 DRIFT = {
     "the parameter is set back": ("sysctl -qw net.ipv6.bindv6only=0", "sysctl", PARAMETER, "1"),
-    "the parameter leaves its file": (f"sed -i /bindv6only/d {SYSCTL_FILE}", "sysctl", PARAMETER, "1"),
-    "an IPv4 rule is deleted": ("iptables -D INPUT -i lo -j ACCEPT", "firewall", FIREWALL, "-i lo -j ACCEPT"),
     "an IPv6 rule is put in": ("ip6tables -I INPUT -p tcp --dport 3306 -j ACCEPT", "firewall", FIREWALL, "3306"),
-    "a policy is opened": ("ip6tables -P INPUT ACCEPT", "firewall", FIREWALL, "ACCEPT"),
-    "the rules are flushed": ("iptables -P INPUT ACCEPT; iptables -F", "firewall", FIREWALL, "RELATED,ESTABLISHED"),
     "the saved rules are edited": (f"sed -i /icmpv6-type/d {RULES}/rules.v6", "firewall", FIREWALL, "icmpv6-type"),
-    "the tunnel's MTU": (f"ip link set {NAME} mtu 1400", "tunnel", TUNNEL, "1400"),
-    "the tunnel's address": (f"ip -6 addr del {PUBLISHED}/64 dev {NAME}", "tunnel", TUNNEL, PUBLISHED),
     "the tunnel is deleted": (f"ip link del {NAME}", "tunnel", TUNNEL, "sit"),
-    "the tunnel's file is edited": (f"sed -i 's/ttl 255/ttl 7/' {OWN_FILE}", "tunnel", TUNNEL, "ttl 7"),
     "a service forgets IPv6": (
         "echo 'listen = *' >>/etc/dovecot/dovecot.conf && service dovecot restart >/dev/null 2>&1",
         "services",

@@ -60,7 +60,7 @@ def test_the_example_is_without_errors(modules: Any) -> None:
             {"nginx": {"listeners": "split"}},
             "ipv6:services:nginx:listeners: unknown key; expected one of ports, protocols, timeout",
         ),
-        (["dovecot"], "ipv6:services: expected a mapping of services, found ['dovecot']"),
+        (["dovecot"], "ipv6:services: expected a mapping of services, found a list"),
     ],
 )
 def test_a_wrong_pillar_is_named(services: Any, said: str, modules: Any) -> None:
