@@ -142,6 +142,12 @@ def reset() -> None:
         time.sleep(0.1)
 
 
+def forget_zone() -> None:
+    """End the name server of ``zone.sh``, and what the server remembers of its records."""
+    run("bash", "-c", "kill $(cat /run/zone/named.pid); while [ -e /run/zone/named.pid ]; do sleep 0.1; done")
+    shutil.rmtree("/var/lib/dualstack_aaaa", ignore_errors=True)
+
+
 def hear(address: str) -> None:
     """Let the broker's end belong to the server at this address. With another than 46.105.5.1 it is silent."""
     on("broker", "ip", "tunnel", "change", "he0", "mode", "sit", "remote", address)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from .network import NAME, OWN_FILE, PUBLISHED, RULES, firewall, on, run
+from .network import NAME, OWN_FILE, PUBLISHED, RULES, firewall, forget_zone, on, run
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PARAMETER = "net.ipv6.bindv6only is 1"
@@ -51,7 +51,7 @@ def pillar() -> Iterator[dict[str, Any]]:
     run("sh", "-c", "service dovecot start >/dev/null 2>&1")  # it would hold a pipe open
     yield whole
     run("service", "dovecot", "stop", check=False)
-    run("bash", "-c", "kill $(cat /run/zone/named.pid)")
+    forget_zone()
 
 
 def apply(modules: Any, sls: str, pillar: dict[str, Any], test: bool = False) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from .network import (
     OWN_FILE,
     PUBLISHED,
     SYSCTL_FILE,
+    forget_zone,
     hear,
     ip,
     on,
@@ -56,7 +57,7 @@ def _server_of_2011() -> Iterator[None]:
     yield
     for name in ("apache2", "dovecot", "postfix", "redis-server", "ejabberd"):
         run("service", name, "stop", check=False)
-    run("bash", "-c", "kill $(cat /run/zone/named.pid)")
+    forget_zone()
 
 
 def greetings(namespace: str, family: int, name: str = "www.example.org") -> dict[int, str]:

@@ -3,7 +3,8 @@
 # Of all its records, the key of pillar.example may change the AAAA records of two names.
 set -euo pipefail
 folder=/run/zone
-mkdir -p "$folder"
+rm -rf "$folder" # and what was changed in an earlier one
+mkdir "$folder"
 cat >"$folder/example.org" <<'ZONE'
 $TTL 300
 @     SOA ns hostmaster 1 3600 600 86400 300
