@@ -1,5 +1,5 @@
 """
-The pillar ``ipv6``, refused before anything is changed.
+The pillar ``ipv6``, refused before anything is changed; and the proof, which all else has to be behind.
 
 .. code-block:: yaml
 
@@ -18,6 +18,7 @@ from salt.exceptions import SaltException
 if TYPE_CHECKING:
     __salt__: dict[str, Any] = {}
     __pillar__: dict[str, Any] = {}
+    __opts__: dict[str, Any] = {}
 
 __virtualname__ = "ipv6"
 
@@ -53,3 +54,22 @@ def valid(
     if not shaped:
         problems = problems or ["ipv6: no state could be made of it"]
     return {**ret, "result": not problems, "comment": "\n".join(problems) or "nothing is wrong with it"}
+
+
+def proven(name: str, **kwargs: Any) -> dict[str, Any]:
+    """
+    All that this state requires has held, so that what requires it may rely on that.
+
+    name
+        What the state is called in the report.
+
+    Changes nothing. Under ``test=True`` the result is ``None``: nothing was tried.
+    """
+    ret: dict[str, Any] = {"name": name, "result": False, "changes": {}}
+    try:
+        __salt__["converge.refuse"](kwargs)
+    except SaltException as error:
+        return {**ret, "comment": str(error)}
+    if __opts__["test"]:
+        return {**ret, "result": None, "comment": "not proven: under test=True nothing was tried"}
+    return {**ret, "result": True, "comment": "all that was tried holds; what was skipped says so itself"}

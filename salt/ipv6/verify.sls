@@ -109,7 +109,7 @@ This host {{ outside }} reachable from outside:
 {%- endfor %}
 
 IPv6 is proven:
-  test.succeed_without_changes:
+  ipv6.proven:
     - require:
       - sls: ipv6.pillar
       - This host {{ outside }} reachable from outside
