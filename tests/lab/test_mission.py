@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 import yaml
-from salt.minion import load_args_and_kwargs
 from salt.utils.args import parse_input
 
 from .conftest import REPOSITORY, Salt
@@ -92,8 +91,8 @@ def readme_commands() -> list[list[str]]:
 def asked(loaders: Any, pillar: dict[str, Any], function: str, *words: str) -> Any:
     """Call a function as the command line does."""
     loaders.modules.pack["__pillar__"]["ipv6"] = pillar
-    arguments = load_args_and_kwargs(loaders.modules[function], parse_input(words, condition=False))
-    return loaders.modules[function](*arguments[0], **arguments[1])
+    arguments, named = parse_input(words, condition=False)
+    return loaders.modules[function](*arguments, **named)
 
 
 @pytest.mark.usefixtures("_server_of_2011")
