@@ -145,6 +145,7 @@ def _follows(name: str, own: list[dict[str, Any]], written: list[dict[str, Any]]
         sets = __salt__["service_host.about"](name).get("sets_v6only")
         return None if sets is None else not sets
     programs = {__salt__["socket_diag.process"](pid)["name"] for each in own for pid in each["pids"]}
+    programs.discard("")  # one that has ended since: a daemon's child holds its sockets too
     return False if programs and programs <= set(__salt__["known_daemons.sets_v6only"]()) else None
 
 
