@@ -48,9 +48,12 @@ def pillar() -> Iterator[dict[str, Any]]:
     whole = yaml.safe_load((REPOSITORY / "pillar.example").read_text())
     whole["ipv6"]["services"] = {"dovecot": whole["ipv6"]["services"]["dovecot"]}
     run("bash", "tests/lab/zone.sh")
+    configuration = Path("/etc/dovecot/dovecot.conf")
+    shipped = configuration.read_text()
     run("sh", "-c", "service dovecot start >/dev/null 2>&1")  # it would hold a pipe open
     yield whole
     run("service", "dovecot", "stop", check=False)
+    configuration.write_text(shipped)
     forget_zone()
 
 

@@ -66,9 +66,9 @@ def greetings(namespace: str, family: int, name: str = "www.example.org") -> dic
     return {int(line.partition(" ")[0]): line.partition(" ")[2] for line in lines}
 
 
-def greeted(namespace: str, family: int) -> set[int]:
+def greeted(namespace: str, family: int, name: str = "www.example.org") -> set[int]:
     """The ports on which a client is greeted as it should be."""
-    found = greetings(namespace, family)
+    found = greetings(namespace, family, name)
     assert not [port for port, start in SERVICES.items() if not found[port].startswith(("nothing:", start))], found
     assert len(found) == len(SERVICES) + 1
     return {port for port, words in found.items() if not words.startswith("nothing:")}
@@ -101,6 +101,7 @@ def test_the_mission(salt: Salt, loaders: Any, tmp_path: Path) -> None:
     before = world()
     assert [greetings("server", family, "localhost")[DATABASE][:8] for family in (4, 6)] == ["silence:"] * 2
     assert greeted("client4", 4) == set(SERVICES)
+    assert greeted("server", 6, "localhost") == {DATABASE}
     assert greeted("client6", 6) == set()
     assert not reaches("client6", PUBLISHED)
 
