@@ -15,10 +15,9 @@ The tunnel's tools are installed:
 {%-     if ipv6.tunnel.stack == "ifupdown" %}
 
 ifupdown is installed:
-  pkg.installed:
-    - name: {{ ipv6.lookup.packages.ifupdown | json }}
-    - install_recommends: false
-    - unless: test -x /sbin/ifup  # whichever implementation it is, it stays
+  ipv6_deps.provided:
+    - proof: [test, -x, /sbin/ifup]  # whichever implementation it is, it stays
+    - packages: [{{ ipv6.lookup.packages.ifupdown | json }}]
     - require:
       - The tunnel's tools are installed
 {%-     endif %}
@@ -27,58 +26,47 @@ ifupdown is installed:
 {%-   if ipv6.firewall is defined %}
 
 {#-   Its installation would save for the next boot whatever lives now. What is saved is for the firewall to say. #}
-What lives now is not saved for the next boot:
-  cmd.run:
-    - name: |
-        debconf-set-selections <<END
+The firewall's tools are installed:
+  ipv6_deps.provided:
+    - packages: {{ ipv6.lookup.packages.firewall | json }}
+    - answers: |
         iptables-persistent iptables-persistent/autosave_v4 boolean false
         iptables-persistent iptables-persistent/autosave_v6 boolean false
-        END
-    - creates: /usr/share/netfilter-persistent/plugins.d
+    - reload_modules: true
     - require:
       - sls: ipv6.pillar
-
-The firewall's tools are installed:
-  pkg.installed:
-    - pkgs: {{ ipv6.lookup.packages.firewall | json }}
-    - install_recommends: false
-    - require:
-      - What lives now is not saved for the next boot
 {%-   endif %}
 
 {#-   Salt may run in the system's own Python, as it does over salt-ssh and in Debian's packages of old, or in one
       that brings its own pip: the onedir packages, a virtual environment. #}
+{%-   set python = grains.pythonexecutable %}
+{%-   set own = not python.startswith("/usr/bin/") %}
 
 netaddr is there for the Python that runs Salt:
-{%-   if grains.pythonexecutable.startswith("/usr/bin/") %}
-  pkg.installed:
-    - name: {{ ipv6.lookup.packages.netaddr | json }}
-    - install_recommends: false
+  ipv6_deps.provided:
+    - proof: [{{ python | json }}, "-c", import netaddr]
+{%-   if own %}
+    - distributions: [netaddr]
 {%-   else %}
-  pip.installed:
-    - name: netaddr
+    - packages: [{{ ipv6.lookup.packages.netaddr | json }}]
 {%-   endif %}
-    - unless: {{ grains.pythonexecutable }} -c "import netaddr"
+    - reload_modules: true
     - require:
       - sls: ipv6.pillar
 
 {%-   if records %}
 {%-     set lexicon = records.by == "lexicon" %}
+{%-     set packages = [ipv6.lookup.packages.dnspython] + ([ipv6.lookup.packages.lexicon] if lexicon else []) %}
 
 What DNS needs is installed:
-{%-     if grains.pythonexecutable.startswith("/usr/bin/") %}
-  pkg.installed:
-    - pkgs:
-      - {{ ipv6.lookup.packages.dnspython | json }}
-{%-       if lexicon %}
-      - {{ ipv6.lookup.packages.lexicon | json }}
-{%-       endif %}
-    - install_recommends: false
+  ipv6_deps.provided:
+    - proof: [{{ python | json }}, "-c", "import dns{{ ", lexicon" if lexicon else "" }}"]
+{%-     if own %}
+    - distributions: {{ (["dnspython"] + (["dns-lexicon"] if lexicon else [])) | json }}
 {%-     else %}
-  pip.installed:
-    - pkgs: {{ (["dnspython"] + (["dns-lexicon"] if lexicon else [])) | json }}
+    - packages: {{ packages | json }}
 {%-     endif %}
-    - unless: {{ grains.pythonexecutable }} -c "import dns{{ ", lexicon" if lexicon else "" }}"
+    - reload_modules: true
     - require:
       - sls: ipv6.pillar
 {%-   endif %}

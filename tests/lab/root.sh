@@ -35,7 +35,8 @@ mmdebstrap --quiet --variant=minbase --include="$(IFS=,; echo "${packages[*]}")"
   --customize-hook='chroot "$1" apt-get clean' \
   --customize-hook='rm -rf "$1/etc/iptables"' \
   --customize-hook="$others" \
-  --customize-hook='chroot "$1" apt-get install -q -y --no-install-recommends --download-only python3-netaddr python3-dnspython' \
+  --customize-hook='chroot "$1" apt-get install -q -y --no-install-recommends --reinstall --download-only \
+    python3-netaddr python3-dnspython iptables-persistent' \
   bookworm "$new" >"$new.log" 2>&1 || { tail -n 40 "$new.log" >&2; exit 1; }
 rm -f "$new/etc/resolv.conf" "$new/etc/hostname" "$new.log"
 mv "$new" "$root"
