@@ -37,7 +37,7 @@ VALIDATORS = {
 KEYS = (*PARTS, "sysctl_except", "lookup")
 LONGEST = 600  # characters of one sentence
 
-# What an SLS file cannot hold, since it gets lost between JSON and YAML. The same as in map.jinja.
+# What an SLS file cannot hold, since it gets lost between JSON and YAML. The same as in merge.jinja.
 LOST = re.compile(r"[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\uffff]")
 # Where keys may be whole numbers: ports, and the groups of a chain's rules.
 NUMBERED = re.compile(r"ipv6:services:[^:]*:protocols|ipv6:firewall:tables:[^:]*:[^:]*:rules")

@@ -367,7 +367,7 @@ def test_no_pillar_is_not_an_empty_one(modules: Any) -> None:
 
 
 def test_all_of_salts_own_words_are_known_to_the_sls_files() -> None:
-    text = (REPOSITORY / "salt" / "ipv6" / "map.jinja").read_text()
+    text = (REPOSITORY / "salt" / "ipv6" / "merge.jinja").read_text()
     known = set(re.findall(r'"(\w+)"', text.partition("set salts_own")[2].partition("%}")[0]))
     assert {each for each in STATE_INTERNAL_KEYWORDS if not each.startswith("__")} <= known
 

@@ -95,7 +95,7 @@ def test_no_value_of_a_secret_is_shown() -> None:
 
 
 def test_what_no_sls_file_can_hold_is_the_same_for_both() -> None:
-    written = (SALT / "map.jinja").read_text()
+    written = (SALT / "merge.jinja").read_text()
     assert f'regex_search("({ipv6.LOST.pattern})")' in written.replace("\\\\", "\\")
     parts = re.search(r"set parts = \((.*)\)", written)
     assert parts and tuple(re.findall(r'"(\w+)"', parts[1])) == tuple(ipv6.PARTS)
