@@ -15,7 +15,6 @@ import posixpath
 import re
 from typing import TYPE_CHECKING, Any
 
-import salt.utils.json
 import salt.utils.network
 from salt.exceptions import CommandExecutionError, SaltInvocationError
 
@@ -425,11 +424,13 @@ def _host_files(name: str, stack: str) -> dict[str, str]:
 
 
 def _links() -> list[dict[str, Any]]:
-    return _ip_json("-d", "addr", "show")
+    found: list[dict[str, Any]] = __salt__["host_commands.ip"](["-d", "addr", "show"])
+    return found
 
 
 def _default_routes() -> list[dict[str, Any]]:
-    return _ip_json("-6", "route", "show", "default")
+    found: list[dict[str, Any]] = __salt__["host_commands.ip"](["-6", "route", "show", "default"])
+    return found
 
 
 def _live(name: str) -> dict[str, Any] | None:
@@ -452,10 +453,10 @@ def _resolved(wanted: dict[str, Any], route: dict[str, Any]) -> dict[str, Any]:
 
 
 def _route_to(endpoint: str) -> dict[str, Any]:
-    said = _run(["ip", "-j", "route", "get", endpoint])
-    if said["retcode"]:
-        raise CommandExecutionError(f"endpoint: this host has no route to {endpoint}: {_said(said)}")
-    route: dict[str, Any] = salt.utils.json.loads(said["stdout"])[0]
+    try:
+        route: dict[str, Any] = __salt__["host_commands.ip"](["route", "get", endpoint])[0]
+    except CommandExecutionError as error:
+        raise CommandExecutionError(f"endpoint: this host has no route to {endpoint}: {error}") from None
     if route.get("type") == "local" or route.get("dev") == "lo":
         raise CommandExecutionError(f"endpoint: {endpoint} is an address of this host; expected the broker's")
     return route
@@ -539,16 +540,6 @@ def _wanted(tunnel: dict[str, Any]) -> dict[str, Any]:
         raise SaltInvocationError("\n".join(problems))
     wanted: dict[str, Any] = __salt__["sit_tunnel.canonical"](given)
     return wanted
-
-
-def _ip_json(*words: str) -> list[dict[str, Any]]:
-    if not __salt__["host_commands.which"]("ip"):
-        raise CommandExecutionError("ip is not installed; it comes with the package iproute2")
-    said = _run(["ip", "-j", *words])
-    if said["retcode"]:
-        raise CommandExecutionError(f"'ip -j {' '.join(words)}' failed: {_said(said)}")
-    found = salt.utils.json.loads(said["stdout"] or "[]")
-    return [each for each in found if each]  # some versions print {} for what they left out
 
 
 def _read(path: str) -> str:

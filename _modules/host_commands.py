@@ -13,6 +13,8 @@ import tempfile
 from typing import Any
 
 import salt.utils.files
+import salt.utils.json
+from salt.exceptions import CommandExecutionError
 from salt.utils.path import which as _salt_which
 
 __virtualname__ = "host_commands"
@@ -91,6 +93,32 @@ def run(words: list[str], patience: float = 120) -> dict[str, Any]:
         text = output.read().decode("utf-8", "replace")
     said = "; ".join(line.strip() for line in f"{late}{text}".splitlines() if line.strip())
     return {"retcode": process.returncode, "said": said or "nothing"}
+
+
+def ip(words: list[str]) -> list[dict[str, Any]]:
+    """
+    What ip(8) tells of this host.
+
+    words
+        Its arguments, without ``-j``.
+
+    Returns what it prints as JSON, without the empty entries that some versions leave for what they did not show.
+    Raises ``CommandExecutionError`` with what it said.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' host_commands.ip '["-6", route, get, "2001:db8::1"]'
+    """
+    program = which("ip")
+    if not program:
+        raise CommandExecutionError("ip is not installed; it comes with the package iproute2")
+    done = subprocess.run([program, "-j", *words], capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = done.stderr.strip() or f"it ended with {done.returncode}"
+        raise CommandExecutionError(f"'ip -j {' '.join(words)}' failed: {said}")
+    return [each for each in salt.utils.json.loads(done.stdout or "[]") if each]
 
 
 def _kill_session(leader: int) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import salt.utils.json
 import salt.utils.network
 from salt.exceptions import CommandExecutionError, SaltInvocationError
 
@@ -42,7 +41,11 @@ def device(name: str = "he-ipv6") -> dict[str, Any]:
     if status["live"] is None:
         return _rung(False, f"{name} does not exist on this host")
     found = said(status["differences"])
-    addresses = [each for link in _ip("-6", "addr", "show", "dev", name) for each in link.get("addr_info", [])]
+    addresses = [
+        each
+        for link in __salt__["host_commands.ip"](["-6", "addr", "show", "dev", name])
+        for each in link.get("addr_info", [])
+    ]
     for each in addresses:
         found += [f"{each['local']} is {flag}, and cannot be used" for flag in UNUSABLE if each.get(flag)]
     if found:
@@ -116,7 +119,9 @@ def route(name: str = "he-ipv6", beyond: list[str] | None = None, source: str | 
     by_source = tunnel["routing"] == "source"
     origin = _source(source) or tunnel["source"]
     try:
-        found = _ip("-6", "route", "get", target, *(["from", origin] if by_source else []))[0]
+        found = __salt__["host_commands.ip"](["-6", "route", "get", target, *(["from", origin] if by_source else [])])[
+            0
+        ]
     except CommandExecutionError as error:
         return _rung(False, f"this host has no route to {target}: {error}")
     words = f"packets{f' from {origin}' if by_source else ''} to {target}"
@@ -297,11 +302,3 @@ def _source(given: Any) -> str | None:
 
 def _is_address(value: Any) -> bool:
     return isinstance(value, str) and bool(salt.utils.network.is_ipv6(value))
-
-
-def _ip(*words: str) -> list[dict[str, Any]]:
-    environment = {"PATH": __salt__["host_commands.path"](), "LC_ALL": "C"}
-    ran = __salt__["cmd.run_all"](["ip", "-j", *words], python_shell=False, ignore_retcode=True, env=environment)
-    if ran["retcode"]:
-        raise CommandExecutionError(ran["stderr"].strip() or f"'ip -j {' '.join(words)}' failed")
-    return [each for each in salt.utils.json.loads(ran["stdout"] or "[]") if each]
