@@ -132,10 +132,8 @@ def change(settings: dict[str, Any], edits: dict[str, Any]) -> None:
 def _run(settings: dict[str, Any], which: str, arguments: list[str]) -> None:
     words = [*_words(settings[which]), *arguments]
     try:
-        said = __salt__["host_commands.run"](words, settings.get("timeout", TIMEOUT))
+        failure = __salt__["host_commands.failure"](words, settings.get("timeout", TIMEOUT))
     except OSError as error:
         raise CommandExecutionError(f"{which}: '{words[0]}' cannot be run: {error.strerror}") from None
-    if said["retcode"]:
-        raise CommandExecutionError(
-            f"{which}: '{' '.join(words)}' ended with {said['retcode']} and said: {said['said']}"
-        )
+    if failure:
+        raise CommandExecutionError(f"{which}: {failure}")

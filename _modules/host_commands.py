@@ -95,6 +95,27 @@ def run(words: list[str], patience: float = 120) -> dict[str, Any]:
     return {"retcode": process.returncode, "said": said or "nothing"}
 
 
+def failure(words: list[str], patience: float = 120) -> str:
+    """
+    What there is to say of a command that fails; an empty text of one that succeeds.
+
+    words
+        The command and its arguments; no shell.
+    patience
+        After so many seconds it is killed, with all that it has started.
+
+    Raises ``OSError`` where there is no such program.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call host_commands.failure '[postfix, check]'
+    """
+    done = run(words, patience)
+    return f"'{' '.join(words)}' ended with {done['retcode']} and said: {done['said']}" if done["retcode"] else ""
+
+
 def ip(words: list[str]) -> list[dict[str, Any]]:
     """
     What ip(8) tells of this host.

@@ -115,8 +115,8 @@ def check(name: str) -> str:
     words = about(name)["check"]
     if not words or not __salt__["host_commands.which"](words[0]):
         return ""
-    done = __salt__["host_commands.run"](words)
-    return f"'{' '.join(words)}' ended with {done['retcode']} and said: {done['said']}" if done["retcode"] else ""
+    said: str = __salt__["host_commands.failure"](words)
+    return said
 
 
 def owner(process: dict[str, Any]) -> str:

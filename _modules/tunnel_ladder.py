@@ -41,11 +41,8 @@ def device(name: str = "he-ipv6") -> dict[str, Any]:
     if status["live"] is None:
         return _rung(False, f"{name} does not exist on this host")
     found = said(status["differences"])
-    addresses = [
-        each
-        for link in __salt__["host_commands.ip"](["-6", "addr", "show", "dev", name])
-        for each in link.get("addr_info", [])
-    ]
+    held = __salt__["host_commands.ip"](["-6", "addr", "show", "dev", name])
+    addresses = [each for link in held for each in link.get("addr_info", [])]
     for each in addresses:
         found += [f"{each['local']} is {flag}, and cannot be used" for flag in UNUSABLE if each.get(flag)]
     if found:
@@ -118,10 +115,9 @@ def route(name: str = "he-ipv6", beyond: list[str] | None = None, source: str | 
     target = [*_targets(beyond), ANYWHERE][0]
     by_source = tunnel["routing"] == "source"
     origin = _source(source) or tunnel["source"]
+    asked = ["-6", "route", "get", target, *(["from", origin] if by_source else [])]
     try:
-        found = __salt__["host_commands.ip"](["-6", "route", "get", target, *(["from", origin] if by_source else [])])[
-            0
-        ]
+        found = __salt__["host_commands.ip"](asked)[0]
     except CommandExecutionError as error:
         return _rung(False, f"this host has no route to {target}: {error}")
     words = f"packets{f' from {origin}' if by_source else ''} to {target}"

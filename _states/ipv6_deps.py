@@ -57,12 +57,12 @@ def provided(
     ret: dict[str, Any] = {"name": name, "result": False, "changes": {}}
     try:
         __salt__["converge.refuse"](kwargs)
-        if proof and not _failure(proof):
+        if proof and not __salt__["host_commands.failure"](proof):
             return {**ret, "result": True, "comment": f"'{' '.join(proof)}' succeeds"}
         done = _packages(name, packages, answers) if packages else _distributions(name, distributions)
     except (SaltException, OSError) as error:
         return {**ret, "comment": str(error)}
-    failure = _failure(proof) if proof and done["result"] else ""
+    failure = __salt__["host_commands.failure"](proof) if proof and done["result"] else ""
     return {
         **{"name": name, "result": False if failure else done["result"], "changes": done["changes"]},
         "comment": "\n".join(filter(None, (done["comment"], failure))),
@@ -84,9 +84,3 @@ def _packages(name: str, packages: list[str], answers: str) -> dict[str, Any]:
 def _distributions(name: str, distributions: list[str] | None) -> dict[str, Any]:
     done: dict[str, Any] = __states__["pip.installed"](name=name, pkgs=distributions)
     return done
-
-
-def _failure(words: list[str]) -> str:
-    """What a command says if it fails."""
-    done = __salt__["host_commands.run"](words)
-    return f"'{' '.join(words)}' ended with {done['retcode']} and said: {done['said']}" if done["retcode"] else ""
