@@ -28,18 +28,18 @@ for shared in "$LAB_CACHE" "$repository"; do
   mkdir -p ".$shared"
   mount --rbind "$shared" ".$shared"
 done
-hostname server.example.org
-hostname >etc/hostname
-: >etc/resolv.conf
-printf '%s\n' '127.0.0.1 localhost server.example.org server' '::1 localhost' >etc/hosts
-ip link set lo up
-
 mkdir old
 pivot_root . old
 cd /
 umount -l /old
 rmdir /old "$scratch"
+export ENCLOSED=1 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+# From here on these are the programs of the Debian inside: the machine need not have an ip(8).
+hostname server.example.org
+hostname >/etc/hostname
+: >/etc/resolv.conf
+printf '%s\n' '127.0.0.1 localhost server.example.org server' '::1 localhost' >/etc/hosts
+ip link set lo up
 cd "$folder"
 # Not `exec`: PID 1 has to collect the daemons that have ended, else those who wait for their end wait for ever.
-export ENCLOSED=1 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 "$@"

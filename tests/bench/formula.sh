@@ -5,5 +5,5 @@ cd "$(dirname "$0")/../.."
 . tests/lab/prepare.sh
 prepare "${SALT:-3008}"
 python=$(salt_python "${SALT:-3008}")
-exec "$python" tests/lab/guest.py --root "$LAB_ROOT" --share "$PWD" --share "$(dirname "$(dirname "$python")")" -- \
+exec /usr/bin/python3 tests/lab/guest.py --root "$LAB_ROOT" --share "$PWD" --share "$(dirname "$(dirname "$python")")" -- \
   env -C "$PWD" bash tests/lab/topology.sh "$python" -W ignore -m tests.bench.formula

@@ -20,6 +20,7 @@ packages=(
   nginx haproxy lighttpd vsftpd prosody     # those whose configuration is read as well
   systemd                                   # its systemd-socket-activate; it is not PID 1 here
   bind9 bind9-dnsutils                      # the zone in which the AAAA records are published
+  python3-venv libpython3-dev gcc libc6-dev # what the virtual environments are made with: timelib has no wheel
   unbound postgresql mariadb-server redis-server memcached nodejs # only their sockets are looked at
 )
 
