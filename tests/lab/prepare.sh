@@ -49,7 +49,7 @@ _digest() {
   sha256sum | cut -c1-12
 }
 
-# Each of these programs is in the package of its name. What else is needed every Debian has: bash, coreutils, util-linux.
+# Each of these programs is in the package of its name. Every Debian has the rest: bash, coreutils, util-linux.
 _packages() {
   local each missing=()
   for each in mmdebstrap mount python3; do

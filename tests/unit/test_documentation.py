@@ -135,6 +135,13 @@ def test_the_readme_names_only_files_and_functions_that_exist() -> None:
         assert (REPOSITORY / "salt" / "ipv6" / f"{sls}.sls").exists(), sls
 
 
+def test_the_readme_names_what_is_installed_on_the_machine() -> None:
+    installed = re.findall(r"for each in (.*); do", (REPOSITORY / "tests" / "lab" / "prepare.sh").read_text())
+    told = re.findall(r"installs the Debian\s+packages (.*?), those", (REPOSITORY / "README.md").read_text(), re.DOTALL)
+    assert [each.split() for each in installed] == [re.findall(r"`(\w+)`", each) for each in told]
+    assert len(installed) == 1
+
+
 def test_the_example_has_every_key_of_the_services() -> None:
     services = yaml.safe_load(EXAMPLE)["ipv6"]["services"]
     shown = {key for settings in services.values() for key in settings}
