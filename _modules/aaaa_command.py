@@ -1,14 +1,14 @@
 """
-AAAA records by a command of the user's own.
+AAAA records by a user's own command.
 
 It is called for one record at a time, as ``PUBLISH NAME ADDRESS TTL`` and ``WITHDRAW NAME ADDRESS``, without a shell,
-and ends with 0 if it has worked. It must not mind being called again for what is done already. Which record there is to
-change is found out before, from the authoritative servers; whether it has worked, afterwards.
+and exits with 0 on success. It has to accept being called again for a change that is already done. The authoritative
+servers are asked before, for the records to change, and afterwards, for the result.
 
-Its credential is its own affair: arguments can be seen by every user of the host, so that none is ever given there.
-A file that only root can read is the place for it.
+It manages its own credential, for example in a file that only root can read. None is passed as an argument, since every
+user of the host can see arguments.
 
-A command without ``withdraw`` is one that replaces the address of a name, as many services of dynamic DNS do.
+Without ``withdraw``, the command replaces the address of a name, as many dynamic DNS services do.
 """
 
 from __future__ import annotations
@@ -17,10 +17,15 @@ import os
 import shlex
 from typing import TYPE_CHECKING, Any
 
+import _dualstack_rooms
 from salt.exceptions import CommandExecutionError
 
+with _dualstack_rooms.fresh(__file__):
+    import _dualstack_dns_provider as dns_provider
+    import _dualstack_host_commands as host_commands
+    import _dualstack_plugins as plugins
 if TYPE_CHECKING:
-    __salt__: dict[str, Any] = {}
+    __pillar__: dict[str, Any] = {}
 
 __virtualname__ = "aaaa_command"
 
@@ -32,7 +37,9 @@ def about(settings: dict[str, Any]) -> dict[str, Any]:
     What this provider can do, and the keys of its settings.
 
     settings
-        Those of the pillar; what can be done depends on whether there is ``withdraw``.
+        Those of the pillar; the capabilities depend on whether there is ``withdraw``.
+
+    Returns the mapping that is described in the module ``aaaa``.
 
     CLI Example:
 
@@ -57,14 +64,14 @@ def about(settings: dict[str, Any]) -> dict[str, Any]:
 
 def errors(settings: dict[str, Any], names: list[str]) -> list[str]:
     """
-    What is wrong with the values of the settings.
+    The errors in the values of the settings.
 
     settings
         Those of the pillar that are given and known.
     names
         The host names.
 
-    Returns sentences that begin with the key.
+    Returns sentences that begin with the key. Runs nothing.
 
     CLI Example:
 
@@ -75,7 +82,7 @@ def errors(settings: dict[str, Any], names: list[str]) -> list[str]:
     problems = []
     for key in ("publish", "withdraw"):
         if key in settings and not _words(settings[key]):
-            problems.append(f"{key}: it is not a command, as /usr/local/sbin/{key} or [/usr/local/sbin/dns, {key}]")
+            problems.append(f"{key}: it is not a command such as /usr/local/sbin/{key} or [/usr/local/sbin/dns, {key}]")
     timeout = settings.get("timeout", TIMEOUT)
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout <= 3600:
         problems.append(f"timeout: {timeout!r} is not a number of seconds up to 3600")
@@ -83,7 +90,7 @@ def errors(settings: dict[str, Any], names: list[str]) -> list[str]:
 
 
 def _words(command: Any) -> list[str]:
-    """The words of a command, or none if it is not one that can be run without a shell and without a PATH."""
+    """The words of a command, or none if it cannot be run without a shell and without a PATH."""
     try:
         words = shlex.split(command) if isinstance(command, str) else command
     except ValueError:  # a quote is not closed
@@ -97,23 +104,25 @@ def _words(command: Any) -> list[str]:
     return words if os.path.isabs(words[0]) else []
 
 
-def change(settings: dict[str, Any], edits: dict[str, Any]) -> None:
+def change(credentials: str, edits: plugins.Edits) -> None:
     """
-    Have the commands change the records of some names: new ones first, so that there is always one.
+    Change the records of some names by the commands: new ones first, so that there is always one.
 
-    settings
-        Those of the pillar.
+    credentials
+        The key of the pillar under which the settings are. They are read only from there.
     edits
         ``{name: {"old": {"addresses": [...], "ttl": ...}, "new": {...}}}``
 
-    Raises ``CommandExecutionError`` with what a command said where it fails.
+    Raises ``SaltInvocationError`` for wrong settings or edits, and ``CommandExecutionError`` with what a command
+    said where it fails.
 
     CLI Example:
 
     .. code-block:: bash
 
-        salt-call aaaa_command.change "$settings" "$edits"
+        salt-call aaaa_command.change ipv6:dns:command '{}'
     """
+    settings = dns_provider.checked(__pillar__, credentials, edits, about, errors)
     removes = about(settings)["withdraws"]
     for name, edit in edits.items():
         old, new = edit["old"], edit["new"]
@@ -132,7 +141,7 @@ def change(settings: dict[str, Any], edits: dict[str, Any]) -> None:
 def _run(settings: dict[str, Any], which: str, arguments: list[str]) -> None:
     words = [*_words(settings[which]), *arguments]
     try:
-        failure = __salt__["host_commands.failure"](words, settings.get("timeout", TIMEOUT))
+        failure = host_commands.failure(words, settings.get("timeout", TIMEOUT))
     except OSError as error:
         raise CommandExecutionError(f"{which}: '{words[0]}' cannot be run: {error.strerror}") from None
     if failure:

@@ -1,15 +1,15 @@
 """
 AAAA records at dns.he.net, Hurricane Electric's DNS hosting, by its dynamic DNS service.
 
-The record has to be there already: create it at dns.he.net, tick "Enable entry for dynamic dns", and generate a key for
-it. That key is good for this one name (its A and AAAA records), and for nothing else: ``keys`` has one for each name.
+The record has to exist already: create it at dns.he.net, tick "Enable entry for dynamic dns", and generate a key for
+it. That key is only valid for this one name (its A and AAAA records): ``keys`` has one for each name.
 
-The service can only give a record another address: it cannot create or remove one, nor change its TTL. Hence
-``aaaa.withdrawn`` fails with this provider where there is a record, and the address that was there before is replaced,
-whosever it was.
+The service can only change the address of a record: it cannot create or remove one, nor change its TTL. Hence
+``aaaa.withdrawn`` fails with this provider if there is a record, and an existing address is replaced, no matter who
+published it.
 
-It is called only where the record differs, and once: it locks out who calls too often. The key is in the body of a
-POST over HTTPS, never in a URL, which would end up in logs; redirects are not followed, and no proxy is used.
+It is called only if the record differs, and only once: it locks out clients that call too often. The key is in the body
+of a POST over HTTPS, never in a URL, which would end up in logs; redirects are not followed, and no proxy is used.
 
 The service speaks the protocol of Dyn ("dyndns2"); what it answers is in ``ANSWERS``.
 """
@@ -21,26 +21,33 @@ import ipaddress
 import os
 import ssl
 import urllib.parse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import _dualstack_rooms
 from salt.exceptions import CommandExecutionError
+
+with _dualstack_rooms.fresh(__file__):
+    import _dualstack_dns_provider as dns_provider
+    import _dualstack_plugins as plugins
+if TYPE_CHECKING:
+    __pillar__: dict[str, Any] = {}
 
 __virtualname__ = "aaaa_he"
 
 URL = "https://dyn.dns.he.net/nic/update"
 TIMEOUT = 30.0  # seconds
-LIMIT = 4096  # bytes of an answer; a true one has a few
+LIMIT = 4096  # bytes of an answer; a real one has a few
 ANSWERS = {
     "badauth": "the key is wrong, or the record is not enabled for dynamic DNS (badauth)",
     "nohost": "there is no such record; create an AAAA record there and enable it for dynamic DNS (nohost)",
     "notfqdn": "it is not a full host name (notfqdn)",
     "!yours": "the record belongs to another account (!yours)",
-    "badip": "it does not take the address (badip)",
+    "badip": "it does not accept the address (badip)",
     "badsys": "it does not understand the request (badsys)",
     "badagent": "it does not accept this client (badagent)",
     "abuse": "the record is blocked since it was updated too often; wait some hours, then look at dns.he.net (abuse)",
-    "interval": "the last update was too short a time ago; wait some minutes (interval)",
-    "dnserr": "it has an error of its own; try again later (dnserr)",
+    "interval": "the last update was too recent; wait some minutes (interval)",
+    "dnserr": "it reports an internal error; try again later (dnserr)",
     "911": "it is out of order; try again later (911)",
 }
 
@@ -51,6 +58,8 @@ def about(settings: dict[str, Any]) -> dict[str, Any]:
 
     settings
         Those of the pillar.
+
+    Returns the mapping that is described in the module ``aaaa``.
 
     CLI Example:
 
@@ -76,7 +85,7 @@ def about(settings: dict[str, Any]) -> dict[str, Any]:
 
 def errors(settings: dict[str, Any], names: list[str]) -> list[str]:
     """
-    What is wrong with the values of the settings.
+    The errors in the values of the settings.
 
     settings
         Those of the pillar that are given and known.
@@ -94,7 +103,7 @@ def errors(settings: dict[str, Any], names: list[str]) -> list[str]:
     problems = _key_errors(settings["keys"], names) if "keys" in settings else []
     url = settings.get("url", URL)
     if not _is_https(url):
-        problems.append(f"url: expected one that begins with https:// and holds no user, key or query, as {URL}")
+        problems.append(f"url: expected an https:// URL without user, key or query, such as {URL}")
     ca = settings.get("ca", "/")
     if not isinstance(ca, str) or not os.path.isabs(ca):
         problems.append(f"ca: {ca!r} is not the path of a file")
@@ -106,7 +115,7 @@ def errors(settings: dict[str, Any], names: list[str]) -> list[str]:
 
 def _key_errors(keys: Any, names: list[str]) -> list[str]:
     if not isinstance(keys, dict):
-        return [f"keys: expected a mapping as {{www.example.org: its key}}, it is a {type(keys).__name__}"]
+        return [f"keys: expected a mapping such as {{www.example.org: its key}}, found a {type(keys).__name__}"]
     given = _keys(keys)
     problems = [f"keys: {name} has none" for name in names if name not in given]
     for name, key in given.items():
@@ -128,23 +137,25 @@ def _is_https(url: Any) -> bool:
         return False
 
 
-def change(settings: dict[str, Any], edits: dict[str, Any]) -> None:
+def change(credentials: str, edits: plugins.Edits) -> None:
     """
-    Give the records of some names another address.
+    Change the address of the records of some names.
 
-    settings
-        Those of the pillar.
+    credentials
+        The key of the pillar under which the settings are. They are read only from there.
     edits
         ``{name: {"old": {"addresses": [...], "ttl": ...}, "new": {...}}}``; one new address for each.
 
-    Raises ``CommandExecutionError`` with what the service said, in words.
+    Raises ``SaltInvocationError`` for wrong settings or edits, and ``CommandExecutionError`` with what the service
+    said, in words.
 
     CLI Example:
 
     .. code-block:: bash
 
-        salt-call aaaa_he.change "$settings" "$edits"
+        salt-call aaaa_he.change ipv6:dns:he '{}'
     """
+    settings = dns_provider.checked(__pillar__, credentials, edits, about, errors)
     for name, edit in edits.items():
         addresses = edit["new"]["addresses"]
         if len(addresses) != 1:
@@ -168,7 +179,7 @@ def change(settings: dict[str, Any], edits: dict[str, Any]) -> None:
 
 
 def _post(settings: dict[str, Any], form: dict[str, str]) -> tuple[int, str]:
-    """Send a form; http.client follows no redirect and knows no proxy."""
+    """Send a form; http.client follows no redirects and uses no proxy."""
     url = urllib.parse.urlsplit(settings.get("url", URL))
     context = ssl.create_default_context(cafile=settings.get("ca"))
     timeout = settings.get("timeout", TIMEOUT)
@@ -183,7 +194,7 @@ def _post(settings: dict[str, Any], form: dict[str, str]) -> tuple[int, str]:
 
 
 def _problem(status: int, text: str, address: str) -> str:
-    """What is wrong with an answer, in words; nothing if the record now has the address."""
+    """The error in an answer; empty if the record now has the address."""
     code, _, rest = text.partition(" ")
     if 300 <= status < 400:
         return f"it answers with a redirect ({status}), which is not followed: the key would go elsewhere"

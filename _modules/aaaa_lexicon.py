@@ -1,15 +1,15 @@
 """
-AAAA records at any of the many DNS hosters that the library Lexicon knows.
+AAAA records at any of the many DNS providers that the library Lexicon supports.
 
 It needs ``dns-lexicon`` for the Python that runs Salt (``salt-pip install dns-lexicon``; for some hosters with an
 extra, as in ``dns-lexicon[route53]``). ``provider`` is the hoster, ``zone`` the zone, and ``options`` what Lexicon's
 own documentation lists for that hoster: ``--auth-token`` there is ``auth_token`` here.
 
 Give it the narrowest credential that the hoster has: one that may edit DNS records of this one zone. Few can restrict
-it to names or types; who needs that uses ``rfc2136``.
+it to names or types; if you need that, use ``rfc2136``.
 
-Lexicon changes one record at a time, and for some hosters it reports no failure: what counts is what the name servers
-say afterwards.
+Lexicon changes one record at a time, and for some hosters it reports no failure: the name servers' answers afterwards
+decide.
 """
 
 from __future__ import annotations
@@ -18,13 +18,20 @@ import contextlib
 import logging
 import urllib.parse
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import _dualstack_rooms
 from salt.exceptions import CommandExecutionError
+
+with _dualstack_rooms.fresh(__file__):
+    import _dualstack_dns_provider as dns_provider
+    import _dualstack_plugins as plugins
+if TYPE_CHECKING:
+    __pillar__: dict[str, Any] = {}
 
 __virtualname__ = "aaaa_lexicon"
 
-# At the level debug these tell of URLs and records, and some hosters take the credential in the URL.
+# At level debug these log URLs and records, and some hosters take the credential in the URL.
 TALKATIVE = ("lexicon", "urllib3", "requests")
 
 
@@ -34,6 +41,8 @@ def about(settings: dict[str, Any]) -> dict[str, Any]:
 
     settings
         Those of the pillar.
+
+    Returns the mapping that is described in the module ``aaaa``.
 
     CLI Example:
 
@@ -58,7 +67,7 @@ def about(settings: dict[str, Any]) -> dict[str, Any]:
 
 def errors(settings: dict[str, Any], names: list[str]) -> list[str]:
     """
-    What is wrong with the values of the settings.
+    The errors in the values of the settings.
 
     settings
         Those of the pillar that are given and known.
@@ -79,27 +88,29 @@ def errors(settings: dict[str, Any], names: list[str]) -> list[str]:
         problems.append(f"provider: {provider!r} is not the name of a hoster, such as gandi")
     options = settings.get("options", {})
     if not isinstance(options, dict) or not all(isinstance(key, str) for key in options):
-        problems.append(f"options: expected a mapping as {{auth_token: the token}}, it is a {type(options).__name__}")
+        problems.append(f"options: expected a mapping such as {{auth_token: TOKEN}}, found a {type(options).__name__}")
     return problems
 
 
-def change(settings: dict[str, Any], edits: dict[str, Any]) -> None:
+def change(credentials: str, edits: plugins.Edits) -> None:
     """
     Change the records of some names, one after the other: new ones first, so that there is always one.
 
-    settings
-        Those of the pillar.
+    credentials
+        The key of the pillar under which the settings are. They are read only from there.
     edits
         ``{name: {"old": {"addresses": [...], "ttl": ...}, "new": {...}}}``
 
-    Raises ``CommandExecutionError`` with what Lexicon said, without the values of its options.
+    Raises ``SaltInvocationError`` for wrong settings or edits, and ``CommandExecutionError`` with what Lexicon
+    said, without the values of its options.
 
     CLI Example:
 
     .. code-block:: bash
 
-        salt-call aaaa_lexicon.change "$settings" "$edits"
+        salt-call aaaa_lexicon.change ipv6:dns:lexicon '{}'
     """
+    settings = dns_provider.checked(__pillar__, credentials, edits, about, errors)
     try:
         from lexicon.client import Client
         from lexicon.config import ConfigResolver
@@ -116,7 +127,7 @@ def change(settings: dict[str, Any], edits: dict[str, Any]) -> None:
             "resolve_zone_name": True,
             "delegated": settings["zone"],
             "ttl": new["ttl"],
-            # Its `ddns` looks for the zone among its own options.
+            # Its `ddns` expects the zone among its own options.
             settings["provider"]: {"domain": settings["zone"], **settings.get("options", {})},
         }
         resolver: Any = ConfigResolver()  # type: ignore[no-untyped-call]
@@ -130,16 +141,16 @@ def change(settings: dict[str, Any], edits: dict[str, Any]) -> None:
                 for address in old["addresses"]:
                     if address not in new["addresses"]:
                         operations.delete_record(rtype="AAAA", name=name, content=address)
-        except Exception as error:  # pylint: disable=broad-except  # each hoster raises what it likes
+        except Exception as error:  # pylint: disable=broad-except  # each hoster raises its own exceptions
             said = _clean(f"{type(error).__name__}: {error}", settings.get("options", {}))
             raise CommandExecutionError(f"the update of {name} by {settings['provider']} failed: {said}") from None
 
 
 def _clean(text: str, options: dict[str, Any]) -> str:
-    """A text without the values of the options, as they are and as they are in a URL."""
+    """A text without the values of the options, plain and URL-encoded."""
     for value in options.values():
         for secret in (str(value), urllib.parse.quote(str(value), safe=""), urllib.parse.quote_plus(str(value))):
-            if len(secret) > 3:  # less is no secret, and would make holes in the words
+            if len(secret) > 3:  # shorter values are not secrets, and would blank parts of words
                 text = text.replace(secret, "***")
     return text
 

@@ -1,8 +1,8 @@
 """
 AAAA records by dynamic update (:rfc:`2136`), signed with TSIG (:rfc:`8945`).
 
-All names go in one message, which the server carries out as a whole or not at all, and only if the AAAA records still
-are what they were when the change was planned. The key needs no more than AAAA records of these names; in BIND::
+All names are in one message, which the server carries out as a whole or not at all, and only if the AAAA records have
+not changed since the change was planned. The key needs access only to the AAAA records of these names; in BIND::
 
     key "host1" { algorithm hmac-sha256; secret "..."; };     // made by: tsig-keygen -a hmac-sha256 host1
     zone "example.org" {
@@ -21,9 +21,16 @@ import base64
 import binascii
 import ipaddress
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import _dualstack_rooms
 from salt.exceptions import CommandExecutionError
+
+with _dualstack_rooms.fresh(__file__):
+    import _dualstack_dns_provider as dns_provider
+    import _dualstack_plugins as plugins
+if TYPE_CHECKING:
+    __pillar__: dict[str, Any] = {}
 
 __virtualname__ = "aaaa_rfc2136"
 
@@ -39,7 +46,7 @@ CODES = {
     "YXDOMAIN": "somebody has added a name in the meantime",
     "SERVFAIL": "it has failed; its log says why (often it cannot write its journal)",
     "FORMERR": "it does not understand the update",
-    "NOTIMP": "it does not know dynamic updates",
+    "NOTIMP": "it does not support dynamic updates",
 }
 
 
@@ -49,6 +56,8 @@ def about(settings: dict[str, Any]) -> dict[str, Any]:
 
     settings
         Those of the pillar.
+
+    Returns the mapping that is described in the module ``aaaa``.
 
     CLI Example:
 
@@ -76,7 +85,7 @@ def about(settings: dict[str, Any]) -> dict[str, Any]:
 
 def errors(settings: dict[str, Any], names: list[str]) -> list[str]:
     """
-    What is wrong with the values of the settings.
+    The errors in the values of the settings.
 
     settings
         Those of the pillar that are given and known.
@@ -99,7 +108,7 @@ def errors(settings: dict[str, Any], names: list[str]) -> list[str]:
         problems.append(f"port: {port!r} is not a port from 1 to 65535")
     name = settings.get("key_name", "key")
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?", name):
-        problems.append("key_name: it is not the name of a key, as host1 or host1.example.org")  # it may be the key
+        problems.append("key_name: it is not the name of a key, such as host1.example.org")  # it may be the key
     if "key" in settings and not _is_base64(settings["key"]):
         problems.append("key: it is not base64; expected what tsig-keygen prints as the secret")
     algorithm = settings.get("algorithm", "hmac-sha256")
@@ -122,28 +131,32 @@ def _is_base64(value: Any) -> bool:
         return False
 
 
-def change(settings: dict[str, Any], edits: dict[str, Any]) -> None:
+def change(credentials: str, edits: plugins.Edits) -> None:
     """
     Send one update with all edits.
 
-    settings
-        Those of the pillar.
+    credentials
+        The key of the pillar under which the settings are. They are read only from there.
     edits
         ``{name: {"old": {"addresses": [...], "ttl": ...}, "new": {...}}}``
 
-    Raises ``CommandExecutionError`` with what the server said, in words.
+    Raises ``SaltInvocationError`` for wrong settings or edits, and ``CommandExecutionError`` with what the server
+    said, in words.
 
     CLI Example:
 
     .. code-block:: bash
 
-        salt-call aaaa_rfc2136.change "$settings" "$edits"
+        salt-call aaaa_rfc2136.change ipv6:dns:rfc2136 '{}'
     """
     import dns.exception
     import dns.query
     import dns.rcode
     import dns.tsig
 
+    settings = dns_provider.checked(__pillar__, credentials, edits, about, errors)
+    if not edits:
+        return
     words = {"key": settings["key_name"], "zone": settings["zone"]}
     try:
         answer = dns.query.tcp(
@@ -169,7 +182,7 @@ def change(settings: dict[str, Any], edits: dict[str, Any]) -> None:
         raise CommandExecutionError(f"the update of {', '.join(edits)} at {where} failed: {reason}")
 
 
-def _message(settings: dict[str, Any], edits: dict[str, Any]) -> Any:
+def _message(settings: dict[str, Any], edits: plugins.Edits) -> Any:
     import dns.name
     import dns.tsig
     import dns.update

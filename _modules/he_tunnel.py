@@ -1,34 +1,39 @@
 """
-The 6in4 tunnel of this host: what it is, what a change would do, and doing it.
+The 6in4 tunnel of this host to a broker, such as Hurricane Electric: inspecting it, and what the states ``he_tunnel``
+do.
 
-Reading (:py:func:`status`, :py:func:`render`, :py:func:`ping`, the plans) changes nothing. What a tunnel is
-lives in ``sit_tunnel``, what ip(8) says of it in ``sit_interface``, and the configuration files of each network
-stack in ``tunnel_<stack>``: those know no host, this module does.
+Read-only functions: :py:func:`status`, :py:func:`ping`, :py:func:`render`. The others do what the state of their name
+does, and return what it returns.
 """
 
 from __future__ import annotations
 
-import difflib
-import glob
-import os
-import posixpath
-import re
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import salt.utils.network
-from salt.exceptions import CommandExecutionError, SaltInvocationError
+import _dualstack_rooms
+from salt.exceptions import SaltInvocationError
+
+with _dualstack_rooms.fresh(__file__):
+    import _dualstack_converge as converge
+    import _dualstack_plugins as plugins
+    import _dualstack_tunnel_change as tunnel_change
+    import _dualstack_tunnel_host as tunnel_host
+    import _dualstack_tunnel_ladder as tunnel_ladder
+    import _dualstack_tunnel_settings as tunnel_settings
+    import _dualstack_tunnel_sit as tunnel_sit
+    import _dualstack_tunnel_stack as tunnel_stack
 
 if TYPE_CHECKING:
     __salt__: dict[str, Any] = {}
+    __opts__: dict[str, Any] = {}
+    __pillar__: dict[str, Any] = {}
 
 __virtualname__ = "he_tunnel"
 
-IPV4_HEADER = 20  # bytes
-PATIENCE = 120  # seconds; a hook of ifup's may hang
-
 
 # --------------------------------------------------------------------------------------------------------------
-# Reading
+# Read-only
 
 
 def status(name: str = "he-ipv6", stack: str = "auto") -> dict[str, Any]:
@@ -38,90 +43,22 @@ def status(name: str = "he-ipv6", stack: str = "auto") -> dict[str, Any]:
     name
         The interface.
     stack
-        Which network stack configures the host: ``auto`` or ``ifupdown``.
+        Which network stack configures the host, such as ``ifupdown``. ``auto`` detects it.
 
     Returns ``name``; ``stack``; ``live`` (``link``, ``addresses``, ``routes``) and ``configured`` (the tunnel's
-    keys), each ``None`` if there is none; ``files``, where it is configured; ``differences`` between the two;
-    and ``in_sync``, whether there are none.
+    keys), each ``None`` if there is none; ``files``, where it is configured; ``differences`` between the two,
+    ``{part: {thing: {"old": ..., "new": ...}}}``; and ``in_sync``, whether there are none.
+
+    Raises ``SaltInvocationError`` for bad input, and ``CommandExecutionError`` where no network stack that is
+    supported configures this host.
 
     CLI Example:
 
     .. code-block:: bash
 
         salt '*' he_tunnel.status
-        salt '*' he_tunnel.status name=he-ipv6
     """
-    _check("name", name)
-    stack = _stack(stack)
-    host = _host_files(name, stack)
-    configured = __salt__[f"tunnel_{stack}.parse"](name, host)
-    live = _live(name)
-    differences: dict[str, Any] = {}
-    try:
-        target = None if configured is None else _configured_target(configured)
-        differences = __salt__["sit_interface.differences"](live, target)
-    except (CommandExecutionError, SaltInvocationError) as error:
-        differences = {"configuration": {"old": str(error), "new": ""}}
-    return {
-        "name": name,
-        "stack": stack,
-        "live": live,
-        "configured": configured,
-        "files": [path for path, text in host.items() if __salt__[f"tunnel_{stack}.parse"](name, {path: text})],
-        "differences": differences,
-        "in_sync": not differences,
-    }
-
-
-def errors(tunnel: dict[str, Any]) -> list[str]:
-    """
-    Everything that is wrong with a tunnel, as far as that can be told without looking at the host.
-
-    tunnel
-        As in the state ``he_tunnel.present``.
-
-    Returns a list of sentences, each beginning with the key that is wrong; empty if nothing is.
-
-    CLI Example:
-
-    .. code-block:: bash
-
-        salt '*' he_tunnel.errors '{endpoint: "2001:db8::1"}'
-    """
-    problems: list[str] = __salt__["sit_tunnel.errors"](tunnel)
-    stack = tunnel.get("stack") or "auto"
-    if stack != "auto" and not _is_known(stack) and not any(each.startswith("stack:") for each in problems):
-        problems.append(f"stack: {stack!r} is not a network stack that is supported; expected auto or ifupdown")
-    return problems
-
-
-def render(name: str = "he-ipv6", stack: str = "ifupdown", **tunnel: Any) -> dict[str, str]:
-    """
-    The configuration files of a tunnel, as text. The host is neither asked nor touched.
-
-    name
-        The interface.
-    stack
-        Whose files: ``ifupdown``.
-    tunnel
-        As in the state ``he_tunnel.present``; ``local`` has to be an address.
-
-    Returns the text of each file by its path. Raises ``SaltInvocationError`` for bad input.
-
-    CLI Example:
-
-    .. code-block:: bash
-
-        salt-call he_tunnel.render endpoint=216.66.84.42 local=46.105.5.1 \\
-            address=2001:470:1f12:f87::2/64 gateway=2001:470:1f12:f87::1 \\
-            addresses='["2001:470:1f13:f87::77/64"]'
-    """
-    wanted = _wanted({"name": name, "stack": stack, **tunnel})
-    for key, expected in (("local", "an IPv4 address"), ("stack", "the name of a network stack, such as ifupdown")):
-        if wanted[key] == "auto":
-            raise SaltInvocationError(f"{key}: 'auto' is for a host to find out; expected {expected}")
-    files: dict[str, str] = __salt__[f"tunnel_{stack}.files"](wanted)
-    return files
+    return tunnel_host.status(_look(name, stack))
 
 
 def ping(name: str = "he-ipv6", target: str | None = None, attempts: int = 3, timeout: float = 2) -> dict[str, Any]:
@@ -137,426 +74,339 @@ def ping(name: str = "he-ipv6", target: str | None = None, attempts: int = 3, ti
     timeout
         Seconds to wait for the last answer.
 
-    Returns what :py:func:`icmp_echo.ask` does, and ``summary``, a sentence with the reason if no answer came.
+    Returns ``target``, ``sent``, ``received``, ``loss`` (percent), ``rtt`` (``min``, ``avg``, ``max`` in ms, or
+    ``None``), ``answering`` (whether any answer came), ``reason`` (ping(8)'s error message; empty if nothing came back)
+    and ``summary``, a sentence.
+
+    Raises ``SaltInvocationError`` for bad input, and ``CommandExecutionError`` where there is no such interface, no
+    address to ask, no ping(8), or no network stack that is supported.
 
     CLI Example:
 
     .. code-block:: bash
 
-        salt '*' he_tunnel.ping
-        salt '*' he_tunnel.ping he-ipv6 attempts=10 timeout=5
+        salt '*' he_tunnel.ping attempts=10
     """
-    _check("name", name)
-    found = status(name)
-    if found["live"] is None:
-        raise CommandExecutionError(f"{name} does not exist on this host")
-    configured = found["configured"] or {}
-    target = target or configured.get("gateway")
-    if not target:
-        raise CommandExecutionError(f"the configuration of {name} names no gateway; give a target")
-    if not salt.utils.network.is_ipv6(target):
-        raise SaltInvocationError(f"target: {target!r} is not an IPv6 address")
-    # From this end's own address: to others there may be no way back, if the broker does not route their prefix here.
-    own = configured.get("address", "").partition("/")[0]
-    answer: dict[str, Any] = __salt__["icmp_echo.ask"](
-        target, source=f"{own}%{name}" if own else name, attempts=attempts, timeout=timeout
-    )
-    if answer["answering"]:
-        answer["summary"] = f"{target} answers through {name}: {__salt__['icmp_echo.words'](answer)}"
-    else:
-        answer["summary"] = f"{target} does not answer through {name}: {answer['loss']}% loss; " + (
-            answer["reason"]
-            or "nothing came back: protocol 41 may be blocked on the way, the tunnel's local address may be wrong, "
-            "or the broker holds another address of this host"
-        )
-    return answer
+    return tunnel_ladder.ping(_look(name, "auto"), target, attempts, timeout)
 
 
-# --------------------------------------------------------------------------------------------------------------
-# Plans
-
-
-def plan_present(name: str, **tunnel: Any) -> dict[str, Any]:
+def render(name: str = "he-ipv6", stack: str = "ifupdown", **tunnel: Any) -> dict[str, str]:
     """
-    What ``he_tunnel.present`` would change. Changes nothing.
-
-    name
-        The interface.
-    tunnel
-        The other arguments of the state.
-
-    Returns ``changes`` (``files``, ``link``, ``addresses``, ``routes``, as far as they differ), ``warnings``, and
-    what :py:func:`apply` and :py:func:`undo` need. Raises ``SaltInvocationError`` for bad input and
-    ``CommandExecutionError`` where this host cannot have that tunnel.
-
-    CLI Example:
-
-    .. code-block:: bash
-
-        salt '*' he_tunnel.plan_present he-ipv6 endpoint=216.66.84.42 \\
-            address=2001:470:1f12:f87::2/64 gateway=2001:470:1f12:f87::1
-    """
-    wanted = _wanted({"name": name, **tunnel})
-    stack = _stack(wanted["stack"])
-    host = _host_files(name, stack)
-    _check_ipv6()
-    links, routes = _links(), _default_routes()
-    live = __salt__["sit_interface.parse"](name, links, routes)
-    _check_module(live)
-    route = _route_to(wanted["endpoint"])
-    wanted = _resolved(wanted, route)
-    _check_surroundings(wanted, links, routes)
-    _check_interface(name, live, ours=__salt__[f"tunnel_{stack}.parse"](name, host) is not None)
-    files = __salt__[f"tunnel_{stack}.present"](wanted, host, adopt=wanted["adopt"])
-    return _plan(name, stack, host, files, live, _target(wanted), _warnings(wanted, route["dev"], links))
-
-
-def plan_absent(name: str, stack: str = "auto", adopt: bool = False) -> dict[str, Any]:
-    """
-    What ``he_tunnel.absent`` would change. Changes nothing.
+    The configuration files of a tunnel, as text. The host is not accessed.
 
     name
         The interface.
     stack
-        Which network stack configures the host: ``auto`` or ``ifupdown``.
-    adopt
-        Whether stanzas of this name that a person wrote may be removed, too.
+        Whose files: ``ifupdown``, or that of another plug-in.
+    tunnel
+        As in the state ``he_tunnel.present``; ``local`` has to be an address.
 
-    Returns and raises as :py:func:`plan_present` does.
+    Returns the text of each file by its path. Raises ``SaltInvocationError`` for bad input.
 
     CLI Example:
 
     .. code-block:: bash
 
-        salt '*' he_tunnel.plan_absent he-ipv6
+        salt '*' he_tunnel.render endpoint=216.66.84.42 local=46.105.5.1 address=2001:db8::2/64 gateway=2001:db8::1
     """
-    _check("name", name)
-    stack = _stack(stack)
-    host = _host_files(name, stack)
-    live = _live(name)
-    _check_interface(name, live, ours=__salt__[f"tunnel_{stack}.parse"](name, host) is not None)
-    files = __salt__[f"tunnel_{stack}.absent"](name, host, adopt=adopt)
-    return _plan(name, stack, host, files, live, None, [])
+    given = {key: value for key, value in tunnel.items() if not converge.is_salts_own(key)}
+    wanted = tunnel_change.wanted({"name": name, "stack": stack, **given}, _stacks())
+    for key, expected in (("local", "an IPv4 address"), ("stack", "the name of a network stack, such as ifupdown")):
+        if wanted[key] == "auto":
+            raise SaltInvocationError(f"{key}: 'auto' is for a host to find out; expected {expected}")
+    return _stacks()[stack].files(wanted)
 
 
-def _plan(
+# --------------------------------------------------------------------------------------------------------------
+# What the states do
+
+
+def present(name: str, test: bool | None = None, pillar: str | None = None, **tunnel: Any) -> converge.Result:
+    """
+    The tunnel is configured for the next boot, and the live interface is as declared.
+
+    name
+        The interface, up to 15 characters; with ``pillar``, only the state's name.
+    test
+        Only report what would change; by default as the minion is configured.
+    pillar
+        The key of the pillar for settings that are not given here: ``ipv6:tunnel``. Its ``name`` is the interface, by
+        default ``he-ipv6``.
+    tunnel
+        As in the state ``he_tunnel.present``.
+
+    Returns what a state returns: ``name``, ``result``, ``changes`` (``files``, ``link``, ``addresses``, ``routes``, as
+    far as they differ) and ``comment``, which holds every error. Raises nothing.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' he_tunnel.present he-ipv6 endpoint=216.66.84.42 address=2001:db8::2/64 gateway=2001:db8::1 test=True
+    """
+    given = {key: value for key, value in tunnel.items() if key in tunnel_sit.READERS}
+    surplus = {key: value for key, value in tunnel.items() if key not in tunnel_sit.READERS}
+    return _converged(tunnel_change.plan_present, name, given, test, pillar, surplus)
+
+
+def absent(
     name: str,
-    stack: str,
-    host: dict[str, str],
-    files: dict[str, str | None],
-    live: dict | None,
-    target: dict | None,
-    warnings: list[str],
-) -> dict[str, Any]:
-    edits = {path: {"old": host.get(path), "new": text} for path, text in files.items() if host.get(path) != text}
-    changes = {"files": {path: _lines(**edit) for path, edit in edits.items()}} if edits else {}
-    return {
-        "name": name,
-        "stack": stack,
-        "changes": {**changes, **__salt__["sit_interface.differences"](live, target)},
-        "warnings": warnings,
-        "files": edits,
-        "live": live,
-        "target": target,
-    }
-
-
-def _lines(old: str | None, new: str | None) -> dict[str, str]:
-    """The lines in which two texts differ, without those that they share."""
-    olds, news = _printable(old or "").splitlines(), _printable(new or "").splitlines()
-    matcher = difflib.SequenceMatcher(a=olds, b=news, autojunk=False)
-    spans = [span for span in matcher.get_opcodes() if span[0] != "equal"]
-    return {
-        "old": "absent" if old is None else "\n".join(line for _, i, j, _, _ in spans for line in olds[i:j]),
-        "new": "absent" if new is None else "\n".join(line for _, _, _, i, j in spans for line in news[i:j]),
-    }
-
-
-def _printable(text: str) -> str:
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-# --------------------------------------------------------------------------------------------------------------
-# Writing
-
-
-def apply(plan: dict[str, Any]) -> None:
+    stack: str | None = None,
+    adopt: bool | None = None,
+    test: bool | None = None,
+    pillar: str | None = None,
+    **kwargs: Any,
+) -> converge.Result:
     """
-    Carry out a plan.
+    The tunnel does not exist, neither live nor in the configuration.
 
-    plan
-        From :py:func:`plan_present` or :py:func:`plan_absent`, made on this host just now.
+    name
+        The interface; with ``pillar``, only the state's name.
+    stack
+        Which network stack configures the host; ``auto``, the default, detects it.
+    adopt
+        Remove it from files that ``he_tunnel.present`` did not write, too; by default not.
+    test
+        Only report what would change; by default as the minion is configured.
+    pillar
+        The key of the tunnel in the pillar: ``ipv6:tunnel``. Its ``name``, ``stack`` and ``adopt`` are used.
+    kwargs
+        Salt's own; others are refused.
 
-    What can be changed in place is: addresses, routes, MTU, and the tunnel's ends. Else the interface is taken
-    down with the old configuration before the new one is written. Raises ``CommandExecutionError`` with what the
-    tool said; the host may then be half changed, and :py:func:`undo` is for that.
+    Returns what a state returns, as :py:func:`present` does. Raises nothing.
 
     CLI Example:
 
     .. code-block:: bash
 
-        salt-call he_tunnel.apply "$plan"
+        salt '*' he_tunnel.absent he-ipv6 test=True
     """
-    name, live, target = plan["name"], plan["live"], plan["target"]
-    if __salt__["sit_interface.changeable"](live, target):
-        _write_files(plan, "new")
-        _carry_out(__salt__["sit_interface.commands"](name, live, target))
-        return
-    if live is not None or target is None:
-        _take_down(plan)
-    _write_files(plan, "new")
-    if target is not None:
-        _bring_up(plan)
+    return _converged(tunnel_change.plan_absent, name, {"stack": stack, "adopt": adopt}, test, pillar, kwargs)
 
 
-def undo(plan: dict[str, Any]) -> None:
+def _converged(
+    plan_of: Callable[[Mapping[str, Any], tunnel_stack.Stacks], converge.Plan],
+    name: str,
+    given: dict[str, Any],
+    test: bool | None,
+    pillar: str | None,
+    surplus: dict[str, Any],
+) -> converge.Result:
+    """Plan, apply, plan again; the result under the state's name."""
+
+    def plan() -> converge.Plan:
+        return plan_of(tunnel_settings.declared(name, given, __pillar__, pillar), _stacks())
+
+    change = converge.Change(plan, tunnel_change.apply, tunnel_change.undo)
+    result = converge.run(tunnel_settings.interface(name, __pillar__, pillar), change, surplus, _test(test))
+    return tunnel_settings.told(result, name, given, tunnel_settings.places(__pillar__, pillar))
+
+
+# The rungs of the ladder. None changes anything, and none is checked under test=True: the real run might first change
+# what the rung checks.
+
+
+def live(
+    name: str, stack: str | None = None, test: bool | None = None, pillar: str | None = None, **kwargs: Any
+) -> converge.Result:
     """
-    Put files and interface back as they were when a plan was made.
+    The live interface matches its configuration, and all its addresses are usable.
 
-    plan
-        A plan that was carried out, wholly or in part.
+    name
+        The interface; with ``pillar``, only the state's name.
+    stack
+        Which network stack configures the host; ``auto``, the default, detects it.
+    test
+        Inspect nothing, since the run might change it; by default as the minion is configured.
+    pillar
+        The key of the tunnel in the pillar: ``ipv6:tunnel``.
+    kwargs
+        Salt's own; others are refused.
 
-    Raises ``CommandExecutionError`` with what the tool said where that fails.
+    Returns what a state returns: ``name``, ``result`` (``None`` if nothing was inspected), ``changes``, always empty,
+    and ``comment``. Raises nothing.
 
     CLI Example:
 
     .. code-block:: bash
 
-        salt-call he_tunnel.undo "$plan"
+        salt '*' he_tunnel.live he-ipv6
     """
-    name, before = plan["name"], plan["live"]
-    now = _live(name)
-    if not __salt__["sit_interface.changeable"](now, before):
-        _take_down(plan)  # even where there is no interface: there may be a record of one
-        _write_files(plan, "old")
-        if before is not None:
-            # Whether it works or not: ifupdown has to know the interface again, the rest is made good below.
-            _run_stack(__salt__[f"tunnel_{plan['stack']}.up"](name))
-        now = _live(name)
-    _write_files(plan, "old")
-    _carry_out(__salt__["sit_interface.commands"](name, now, before))
+    return _rung(lambda seen, _: tunnel_ladder.live(seen), name, {"stack": stack}, test, pillar, kwargs)
 
 
-def _take_down(plan: dict[str, Any]) -> None:
-    """The stack's own way first, since it keeps a record; then the device itself, since its exit status lies."""
-    name = plan["name"]
-    _run_stack(__salt__[f"tunnel_{plan['stack']}.down"](name))
-    _carry_out(__salt__["sit_interface.commands"](name, _live(name), None))
-
-
-def _bring_up(plan: dict[str, Any]) -> None:
-    """Bring the interface up; only what is live then says whether that worked."""
-    words = __salt__[f"tunnel_{plan['stack']}.up"](plan["name"])
-    said = _run_stack(words)
-    left = __salt__["sit_interface.differences"](_live(plan["name"]), plan["target"])
-    if said["retcode"] or left:
-        words = f"'{' '.join(words)}' ended with {said['retcode']} and said: {said['said']}"
-        raise CommandExecutionError(f"{words}\nThe interface then differed in: {left}" if left else words)
-
-
-def _carry_out(commands: list[list[str]]) -> None:
-    for words in commands:
-        said = _run(words)
-        if said["retcode"]:
-            raise CommandExecutionError(f"'{' '.join(words)}' failed: {_said(said)}")
-
-
-def _write_files(plan: dict[str, Any], which: str) -> None:
-    """Make the files of a plan the ``new`` or the ``old`` ones."""
-    for path, edit in plan["files"].items():
-        __salt__["host_files.write"](path, edit[which])
-
-
-# --------------------------------------------------------------------------------------------------------------
-# This host
-
-
-def stack() -> str:
+def routed(
+    name: str,
+    beyond: list[str] | None = None,
+    source: str | None = None,
+    stack: str | None = None,
+    test: bool | None = None,
+    pillar: str | None = None,
+    **kwargs: Any,
+) -> converge.Result:
     """
-    The network stack that configures this host.
+    Packets beyond the broker leave through the tunnel, from the declared source address.
 
-    Returns ``ifupdown``, ``ifupdown-ng``, ``ifupdown2``, or ``none`` where there is no ifup(8) at all.
+    name, stack, test, kwargs
+        As for :py:func:`live`.
+    beyond
+        IPv6 addresses; the way to the first is looked up. By default any global address.
+    source
+        The address that packets come from, where the tunnel has ``routing: source``; by default the tunnel's.
+    pillar
+        The key of the tunnel in the pillar: ``ipv6:tunnel``. Beside it, ``verify:beyond`` and ``dns:address`` are used.
+
+    Sends nothing. Returns what :py:func:`live` does. Raises nothing.
 
     CLI Example:
 
     .. code-block:: bash
 
-        salt '*' he_tunnel.stack
+        salt '*' he_tunnel.routed he-ipv6 beyond='["2001:4860:4860::8888"]'
     """
-    if not __salt__["host_commands.which"]("ifup"):
-        return "none"
-    said = _run(["ifup", "--version"])
-    name: str = __salt__["tunnel_ifupdown.recognise"](said["stdout"] + said["stderr"])
-    return name
-
-
-def _is_known(stack: str) -> bool:
-    """Whether there is a module for a stack. (To list them would load every module that Salt has.)"""
-    return f"tunnel_{stack}.files" in __salt__
-
-
-def _stack(choice: str) -> str:
-    """The stack to write for. Raises rather than to write files that the host does not read, or chokes on."""
-    _check("stack", choice)
-    found = stack()
-    if _is_known(found) and choice in ("auto", found):
-        return found
-    if found == "none":
-        raise CommandExecutionError("this host has no ifup, and no other network stack than ifupdown is supported")
-    raise CommandExecutionError(
-        f"the ifup of this host is {found}, which reads /etc/network/interfaces differently "
-        "and could lose all its interfaces by the stanza of the tunnel; only Debian's ifupdown is supported"
+    return _rung(
+        lambda seen, given: tunnel_ladder.routed(seen, given["beyond"], given["source"]),
+        name,
+        {"stack": stack, "beyond": beyond, "source": source},
+        test,
+        pillar,
+        kwargs,
     )
 
 
-def _host_files(name: str, stack: str) -> dict[str, str]:
-    """The text of every file that the stack reads on this host, by path."""
-    texts: dict[str, str] = {}
-    todo = list(__salt__[f"tunnel_{stack}.roots"](name))
-    while todo:
-        path = todo.pop(0)
-        if path in texts or not os.path.isfile(path):
-            continue
-        texts[path] = _read(path)
-        for pattern, expression in __salt__[f"tunnel_{stack}.includes"](path, texts[path]):
-            todo += [each for each in sorted(glob.glob(pattern)) if re.fullmatch(expression, posixpath.basename(each))]
-    return texts
+def underlaid(
+    name: str, stack: str | None = None, test: bool | None = None, pillar: str | None = None, **kwargs: Any
+) -> converge.Result:
+    """
+    The tunnel's endpoint is reached over IPv4.
+
+    name, stack, test, pillar, kwargs
+        As for :py:func:`live`.
+
+    An endpoint that does not answer pings counts as reached if the broker's end answers through the tunnel. Returns
+    what :py:func:`live` does. Raises nothing.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' he_tunnel.underlaid he-ipv6
+    """
+    return _rung(lambda seen, _: tunnel_ladder.underlaid(seen), name, {"stack": stack}, test, pillar, kwargs)
 
 
-def _links() -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = __salt__["host_commands.ip"](["-d", "addr", "show"])
-    return found
+def answering(
+    name: str,
+    target: str | None = None,
+    attempts: int = 3,
+    timeout: float = 2,
+    stack: str | None = None,
+    test: bool | None = None,
+    pillar: str | None = None,
+    **kwargs: Any,
+) -> converge.Result:
+    """
+    The broker's end of the tunnel answers ICMPv6 echo requests that are sent through it.
+
+    name, stack, test, kwargs
+        As for :py:func:`live`.
+    target
+        The IPv6 address to ask; by default the gateway of the tunnel's configuration.
+    attempts
+        How many requests are sent, 0.2 s apart. One answer is enough; the loss is in the comment.
+    timeout
+        Seconds to wait for the last answer.
+    pillar
+        The key of the tunnel in the pillar: ``ipv6:tunnel``. Its ``gateway`` is the target.
+
+    Returns what :py:func:`live` does. Raises nothing.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' he_tunnel.answering he-ipv6 attempts=10
+    """
+    return _rung(
+        lambda seen, given: tunnel_ladder.answering(seen, given["gateway"], attempts, timeout),
+        name,
+        {"stack": stack, "gateway": target},
+        test,
+        pillar,
+        kwargs,
+    )
 
 
-def _default_routes() -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = __salt__["host_commands.ip"](["-6", "route", "show", "default"])
-    return found
+def reaching(
+    name: str,
+    beyond: list[str] | None = None,
+    source: str | None = None,
+    stack: str | None = None,
+    test: bool | None = None,
+    pillar: str | None = None,
+    **kwargs: Any,
+) -> converge.Result:
+    """
+    A host beyond the broker answers to the published address of this host.
+
+    name, stack, test, pillar, kwargs
+        As for :py:func:`routed`.
+    beyond
+        IPv6 addresses that are not the broker's, one of which has to answer. Without any, nothing is proven, and the
+        comment says so.
+    source
+        The published address; by default the tunnel's source.
+
+    If packets of the tunnel's full MTU are lost, the comment has a warning. Returns what :py:func:`live` does. Raises
+    nothing.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' he_tunnel.reaching he-ipv6 beyond='["2001:4860:4860::8888"]'
+    """
+    return _rung(
+        lambda seen, given: tunnel_ladder.reaching(seen, given["beyond"], given["source"]),
+        name,
+        {"stack": stack, "beyond": beyond, "source": source},
+        test,
+        pillar,
+        kwargs,
+    )
 
 
-def _live(name: str) -> dict[str, Any] | None:
-    interface: dict[str, Any] | None = __salt__["sit_interface.parse"](name, _links(), _default_routes())
-    return interface
+def _rung(
+    climb: Callable[[tunnel_host.Sight, dict[str, Any]], converge.Finding],
+    name: str,
+    given: dict[str, Any],
+    test: bool | None,
+    pillar: str | None,
+    surplus: dict[str, Any],
+) -> converge.Result:
+    """One rung of the ladder, after inspecting the host once."""
+
+    def asked() -> dict[str, Any]:
+        return tunnel_settings.asked(name, given, __pillar__, pillar, _stacks())
+
+    def find() -> converge.Finding:
+        wanted = asked()
+        return climb(_look(wanted["name"], wanted["stack"]), wanted)
+
+    interface = tunnel_settings.interface(name, __pillar__, pillar)
+    untried = f"{interface} was not asked: test=True sends no packets" if _test(test) else ""
+    result = converge.look(interface, find, surplus, untried, asked)
+    return tunnel_settings.told(result, name, given, tunnel_settings.places_beside(pillar))
 
 
-def _target(wanted: dict[str, Any]) -> dict[str, Any]:
-    target: dict[str, Any] = __salt__["sit_interface.wanted"](wanted)
-    return target
+def _look(name: str, stack: str | None) -> tunnel_host.Sight:
+    tunnel_stack.check({"name": name, "stack": stack}, _stacks())
+    return tunnel_host.look(name, stack or tunnel_stack.AUTO, _stacks())
 
 
-def _resolved(wanted: dict[str, Any], route: dict[str, Any]) -> dict[str, Any]:
-    """The tunnel with ``local: auto`` replaced by the source address of the route to the endpoint."""
-    if wanted["local"] != "auto":
-        return wanted
-    if "prefsrc" not in route:
-        raise CommandExecutionError(f"local: the route to {wanted['endpoint']} has no source address; give one")
-    return {**wanted, "local": route["prefsrc"]}
+def _stacks() -> tunnel_stack.Stacks:
+    return plugins.stacks(__salt__)
 
 
-def _route_to(endpoint: str) -> dict[str, Any]:
-    try:
-        route: dict[str, Any] = __salt__["host_commands.ip"](["route", "get", endpoint])[0]
-    except CommandExecutionError as error:
-        raise CommandExecutionError(f"endpoint: this host has no route to {endpoint}: {error}") from None
-    if route.get("type") == "local" or route.get("dev") == "lo":
-        raise CommandExecutionError(f"endpoint: {endpoint} is an address of this host; expected the broker's")
-    return route
-
-
-def _configured_target(configured: dict[str, Any]) -> dict[str, Any]:
-    wanted = __salt__["sit_tunnel.canonical"](configured)
-    return _target(_resolved(wanted, {} if wanted["local"] != "auto" else _route_to(wanted["endpoint"])))
-
-
-def _check(key: str, value: Any) -> None:
-    """Refuse a bad value of one key of a tunnel, where the others are not given."""
-    problems = [each for each in errors({key: value}) if each.startswith(f"{key}:")]
-    if problems:
-        raise SaltInvocationError(problems[0])
-
-
-def _check_ipv6() -> None:
-    if not os.path.isdir("/proc/sys/net/ipv6") or _read("/proc/sys/net/ipv6/conf/all/disable_ipv6").strip() == "1":
-        raise CommandExecutionError("IPv6 is disabled on this host (net.ipv6.conf.all.disable_ipv6)")
-
-
-def _check_module(live: dict[str, Any] | None) -> None:
-    """The kernel has the device, or could load it."""
-    if (live and live["link"]["kind"] == "sit") or os.path.isdir("/sys/module/sit"):
-        return
-    if not __salt__["host_commands.which"]("modprobe") or _run(["modprobe", "--dry-run", "sit"])["retcode"]:
-        raise CommandExecutionError(
-            f"the kernel {os.uname().release} has no module 'sit' (CONFIG_IPV6_SIT), and makes no 6in4 tunnel without; "
-            "in a container it is the host that has to load it"
-        )
-
-
-def _check_surroundings(wanted: dict[str, Any], links: list[dict[str, Any]], routes: list[dict[str, Any]]) -> None:
-    """What the rest of the host says to this tunnel."""
-    name = wanted["name"]
-    held = [each["local"] for link in links for each in link.get("addr_info", []) if each["family"] == "inet"]
-    if wanted["local"] not in held:
-        raise CommandExecutionError(
-            f"local: {wanted['local']} is no address of this host, which has {', '.join(held)}; "
-            "behind NAT it is the private one"
-        )
-    for link in links:
-        data = link.get("linkinfo", {}).get("info_data", {})
-        ends = data.get("local"), data.get("remote")
-        if link["ifname"] != name and ends == (wanted["local"], wanted["endpoint"]):
-            raise CommandExecutionError(
-                f"{link['ifname']} is already a tunnel from {ends[0]} to {ends[1]}, and the kernel allows one; "
-                "remove it first, for instance with he_tunnel.absent"
-            )
-    for route in routes if wanted["routing"] == "default" else []:
-        if route.get("dev") != name and route.get("metric") == wanted["metric"] and "from" not in route:
-            raise CommandExecutionError(
-                f"metric: this host already has an IPv6 default route of metric {wanted['metric']}, "
-                f"via {route.get('gateway')} dev {route.get('dev')}; "
-                "use 'routing: source' beside native IPv6, or another metric"
-            )
-
-
-def _check_interface(name: str, live: dict[str, Any] | None, ours: bool) -> None:
-    """Never take another interface for a tunnel, and never delete one."""
-    kind = live["link"]["kind"] if live else "sit"
-    if kind == "physical" or (kind != "sit" and not ours):
-        raise CommandExecutionError(f"name: {name} is an interface of this host of the kind {kind}, and no tunnel")
-
-
-def _warnings(wanted: dict[str, Any], underlay: str, links: list[dict[str, Any]]) -> list[str]:
-    room = next((link["mtu"] - IPV4_HEADER for link in links if link["ifname"] == underlay), wanted["mtu"])
-    if wanted["mtu"] <= room:
-        return []
-    mtu = wanted["mtu"]
-    return [f"mtu: {underlay} carries packets of at most {room} bytes within IPv4, less than the tunnel's {mtu}"]
-
-
-def _wanted(tunnel: dict[str, Any]) -> dict[str, Any]:
-    """The tunnel in canonical form; raises with everything that is wrong with it."""
-    # Salt adds keys of its own to every call.
-    given = {key: value for key, value in tunnel.items() if not key.startswith("__")}
-    problems = errors(given)
-    if problems:
-        raise SaltInvocationError("\n".join(problems))
-    wanted: dict[str, Any] = __salt__["sit_tunnel.canonical"](given)
-    return wanted
-
-
-def _read(path: str) -> str:
-    return __salt__["host_files.read"](path) or ""
-
-
-def _run(words: list[str]) -> dict[str, Any]:
-    options = {"python_shell": False, "ignore_retcode": True, "env": {"PATH": __salt__["host_commands.path"]()}}
-    said: dict[str, Any] = __salt__["cmd.run_all"](words, **options)
-    return said
-
-
-def _run_stack(words: list[str]) -> dict[str, Any]:
-    """Run a command that runs hooks, which may hang, and start daemons."""
-    said: dict[str, Any] = __salt__["host_commands.run"](words, PATIENCE)
-    return said
-
-
-def _said(said: dict[str, Any]) -> str:
-    return "; ".join(line for line in f"{said['stderr']}\n{said['stdout']}".splitlines() if line.strip()) or "nothing"
+def _test(test: bool | None) -> bool:
+    return bool(__opts__["test"] if test is None else test)

@@ -1,39 +1,41 @@
 """
-How Apache's configuration says where it listens, and how it serves both families. It knows no host.
+How Apache's configuration says where it listens, and how it serves both families. It never accesses the host.
 
 * ``Listen 80`` is one socket on ``::`` for both families: Apache sets IPV6_V6ONLY to 0 itself, whatever
   ``net.ipv6.bindv6only`` says (measured with 2.4.71). So is ``Listen [::]:80`` (make_sock() of ``server/listen.c``).
 * ``Listen 80`` together with ``Listen [::]:80`` passes ``apache2ctl -t``, and then nothing listens at all: such pairs
-  are found here, before anything is restarted.
+  are detected here, before a restart.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import posixpath
 import re
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+import _dualstack_rooms
 from salt.exceptions import SaltInvocationError
 
-if TYPE_CHECKING:
-    __salt__: dict[str, Any] = {}
-
+with _dualstack_rooms.fresh(__file__):
+    import _dualstack_service_addresses as service_addresses
+    import _dualstack_service_edits as service_edits
+    import _dualstack_service_includes as service_includes
 __virtualname__ = "listen_apache2"
 
 MAIN = "/etc/apache2/apache2.conf"
 ROOT = "/etc/apache2"  # Debian's ServerRoot
 
-BOTH, ANY4, ANY6 = "*", "0.0.0.0", "::"
-# AP_MAX_INCLUDE_DIR_DEPTH, and a limit to what a tree of includes may grow to.
-DEPTH, VISITS = 128, 10000
+ANY4, ANY6 = service_addresses.ANY4, service_addresses.ANY6
+
+BOTH = "*"
+NESTING = 128  # sections inside each other
 
 # A line, with the lines that a backslash at its end joins to it.
 LINE = re.compile(r"((?:[^\\\n]+|\\\r?\n|\\)*)(?:\n|\Z)")
 GLUE = re.compile(r"\\\r?\n")
 WORD = re.compile(
-    r'"[^"\\]*(?:\\[\s\S][^"\\]*)*"?'  # a quote that is not closed ends with the line, ap_getword_conf()
+    r'"[^"\\]*(?:\\[\s\S][^"\\]*)*"?'  # an unclosed quote ends with the line, ap_getword_conf()
     r"|'[^'\\]*(?:\\[\s\S][^'\\]*)*'?"
     r"|(?:\\\r?\n|[^ \t\r\n\v\f])+"
 )
@@ -55,7 +57,7 @@ class Directive(NamedTuple):
     path: str
     line: int
     words: list[str]
-    spans: list[tuple[int, int]]  # where the words stand in the text, quotes included
+    spans: list[tuple[int, int]]  # where the words are in the text, quotes included
     sections: tuple[Section, ...]  # around it, the outermost first
 
 
@@ -70,7 +72,7 @@ class Listen(NamedTuple):
 
 def about() -> dict[str, Any]:
     """
-    What is known of the service itself.
+    Facts about the service itself.
 
     Returns ``files`` to begin reading with, patterns of its ``processes`` and ``units``, its name for service(8),
     ``init``, its own keys in the pillar, ``options``, of which there are none, the command that checks its
@@ -199,17 +201,14 @@ def dual_stack(files: dict[str, dict[str, Any]], options: dict[str, Any], bindv6
         for path, start, word in _blind_to_loopback(directives):
             edits.setdefault(path, {})[start] = (start, start, word)
         notes += _deaf_hosts(directives)
-    result = {path: __salt__["text_edits.spliced"](files[path]["text"], each.values()) for path, each in edits.items()}
-    # What was proven for the old text has to hold for the new one, too.
-    _refuse_conflicts(
-        _listens(_walk({**files, **{path: {**files[path], "text": text} for path, text in result.items()}}))
-    )
+    result = service_edits.rewritten(files, {path: each.values() for path, each in edits.items()})
+    # What was checked for the old text has to hold for the new one, too.
+    _refuse_conflicts(_listens(_walk(service_edits.afterwards(files, result))))
     return {"files": result, "bindv6only": None, "notes": list(dict.fromkeys(notes))}
 
 
 def _error(path: str, text: str, start: int, what: str) -> SaltInvocationError:
-    column = start - text.rfind("\n", 0, start)
-    return SaltInvocationError(f"{path}:{text.count(chr(10), 0, start) + 1}:{column}: {what}")
+    return SaltInvocationError(f"{service_edits.place(path, text, start)}: {what}")
 
 
 def _directives(path: str, text: str) -> Iterator[Directive]:
@@ -234,8 +233,8 @@ def _directives(path: str, text: str) -> Iterator[Directive]:
             sections = sections[:-1]
         yield Directive(path, line, words, [span for word, span in found if word], sections)
         if kind.startswith("<") and not kind.startswith("</"):
-            if len(opened) == DEPTH:
-                raise _error(path, text, start, f"more than {DEPTH} sections inside each other")
+            if len(opened) == NESTING:
+                raise _error(path, text, start, f"more than {NESTING} sections inside each other")
             opened.append((kind, start))
             sections += (Section(" ".join(words), path, line),)
     if opened:
@@ -262,23 +261,13 @@ def _patterns(directive: Directive) -> list[str]:
 
 def _walk(files: dict[str, dict[str, Any]]) -> Iterator[Directive]:
     """The directives of all files in the order in which Apache reads them."""
-    visits = [0]
 
-    def walk(path: str, outer: tuple[Section, ...], trail: tuple[str, ...]) -> Iterator[Directive]:
-        text, matched = files[path]["text"], iter(files[path].get("includes") or [])
-        for each in _directives(path, text):
-            each = each._replace(sections=outer + each.sections)
-            yield each
-            for target in [target for _ in _patterns(each) for target in next(matched, [])]:
-                if target not in files:
-                    continue
-                visits[0] += 1
-                if target in trail or len(trail) == DEPTH or visits[0] > VISITS:
-                    raise _error(path, text, each.spans[0][0], f"{target} is included without an end")
-                yield from walk(target, each.sections, (*trail, target))
+    def place(path: str, each: Directive) -> str:
+        return service_edits.place(path, files[path]["text"], each.spans[0][0])
 
-    if MAIN in files:
-        yield from walk(MAIN, (), (MAIN,))
+    for step in service_includes.walk(files, MAIN, _directives, lambda each: len(_patterns(each)), place):
+        around = [section for each in step.above for section in each.sections]
+        yield step.statement._replace(sections=(*around, *step.statement.sections))
 
 
 def _listens(directives: Iterable[Directive]) -> list[Listen]:
@@ -301,7 +290,7 @@ def _listens(directives: Iterable[Directive]) -> list[Listen]:
 
 
 def _socket(word: str) -> tuple[str, int | None, list[str]]:
-    """The address and the port of `[ADDRESS:]PORT`, and what a person must know about them."""
+    """The address and the port of `[ADDRESS:]PORT`, and a note for the user."""
     match = re.fullmatch(r"(?:(?P<host>\[[^]]*\]|[^\[\]]+):)?(?P<port>[0-9]{1,5})", word)
     if "$" in word:
         return word, None, ["a variable: cannot decide"]
@@ -311,13 +300,8 @@ def _socket(word: str) -> tuple[str, int | None, list[str]]:
     if match["host"] in (None, BOTH):
         return BOTH, port, []
     host = match["host"].strip("[]")
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host, port, ["a host name: left alone"]
-    if address.is_unspecified:
-        return str(address), port, []
-    return str(address), port, ["loopback: left alone" if address.is_loopback else "a specific address: left alone"]
+    alone = service_addresses.why_alone(host)
+    return service_addresses.canonical(host), port, [alone] if alone else []
 
 
 def _v6only(address: str) -> bool | None:
@@ -346,8 +330,8 @@ def _refuse_conflicts(listens: list[Listen]) -> None:
     """
     Raises if two statements take each other's port.
 
-    Conditions are not decided: every set of them that stands around a statement is tried as the one that holds, so that
-    the two ``Listen 443`` of Debian, for mod_ssl and for mod_gnutls, do not count as a pair.
+    Conditions are not evaluated: each set of conditions around a statement is assumed to hold in turn, so that Debian's
+    two ``Listen 443``, for mod_ssl and for mod_gnutls, do not count as a pair.
     """
     listens = [each for each in listens if each.decidable]
     for world in {each.conditions for each in listens}:
@@ -361,10 +345,10 @@ def _refuse_conflicts(listens: list[Listen]) -> None:
 
 
 def _conflict(listens: list[Listen]) -> tuple[Listen, Listen] | None:
-    """The first two statements of which the second cannot be bound, found as open_listeners() goes through them."""
+    """The first two statements of which the second cannot be bound, in the order of open_listeners()."""
     queue: list[tuple[str, Listen]] = []
     for each in listens:
-        # A port alone is what getaddrinfo() makes of no name.
+        # For a port alone, getaddrinfo() gets no name.
         queue += [(address, each) for address in ([ANY4, ANY6] if each.address == BOTH else [each.address])]
     bound: dict[int | None, dict[str, Listen]] = {}
     for index, (address, each) in enumerate(queue):
@@ -380,13 +364,13 @@ def _conflict(listens: list[Listen]) -> tuple[Listen, Listen] | None:
         if clash is None:
             holders[address] = each
         elif ANY6 in holders or (address, follower[0], follower[1].port) != (ANY6, ANY4, each.port):
-            # A `::` that fails is forgiven if 0.0.0.0 follows, but a second `::` leaves a socket that nobody binds.
+            # A `::` that fails is ignored if 0.0.0.0 follows, but a second `::` leaves a socket unbound.
             return clash, each
     return None
 
 
 def _clash(address: str, holders: dict[str, Listen]) -> Listen | None:
-    """Who already has this address, among those who are bound to the same port."""
+    """The statement that already has this address, among those bound to the same port."""
     same = holders.get(address) or holders.get(ANY6)
     if same or address not in (ANY4, ANY6):
         return same or (holders.get(ANY4) if ":" not in address else None)

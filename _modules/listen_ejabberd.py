@@ -1,39 +1,42 @@
 """
 How ejabberd's configuration says where it listens, and how it serves both families.
 
-It knows no host. The services are plug-ins: an execution module ``listen_<service>`` with the functions of this one.
-The two grammars have modules of their own, :py:mod:`ejabberd_yml` and :py:mod:`ejabberd_cfg`.
+It never accesses the host. The services are plug-ins: an execution module ``listen_<service>`` with the functions of
+this one. The two grammars have rooms of their own, ``_dualstack_service_ejabberd_yml`` and
+``_dualstack_service_ejabberd_cfg``.
 
-* ejabberd never sets IPV6_V6ONLY. What a listener on ``::`` serves, ``net.ipv6.bindv6only`` says at its start, and a
-  listener of each family on one port needs that to be 1: else ejabberd ends with EADDRINUSE, all of it.
+* ejabberd never sets IPV6_V6ONLY. ``net.ipv6.bindv6only`` at its start decides what a listener on ``::`` serves, and a
+  listener of each family on one port needs 1: otherwise all of ejabberd exits with EADDRINUSE.
 * Without an address, a listener is on 0.0.0.0.
-* Listeners change with a restart only: a reload keeps the old sockets, and succeeds.
+* Listeners change only with a restart: a reload succeeds, but keeps the old sockets.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import _dualstack_rooms
 from salt.exceptions import SaltInvocationError
 
-if TYPE_CHECKING:
-    __salt__: dict[str, Any] = {}
-
+with _dualstack_rooms.fresh(__file__):
+    import _dualstack_service_addresses as service_addresses
+    import _dualstack_service_edits as service_edits
+    import _dualstack_service_ejabberd_cfg as service_ejabberd_cfg
+    import _dualstack_service_ejabberd_yml as service_ejabberd_yml
+    import _dualstack_service_includes as service_includes
 __virtualname__ = "listen_ejabberd"
 
 YML, CFG = "/etc/ejabberd/ejabberd.yml", "/etc/ejabberd/ejabberd.cfg"
 OPTIONS = {"listeners": "'split' or 'dual'"}
 WAYS = {"split": 1, "dual": 0}  # and the value of bindv6only that each needs
-ANY4, ANY6 = "0.0.0.0", "::"
-OTHER = {ANY4: ANY6, ANY6: ANY4}
-VISITS = 1000
+ANY4, ANY6, OTHER = service_addresses.ANY4, service_addresses.ANY6, service_addresses.OTHER
 LOOPBACK4, LOOPBACK6 = ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128")
 
 
 def about() -> dict[str, Any]:
     """
-    What is known of the service itself.
+    Facts about the service itself.
 
     Returns ``files`` to begin reading with, patterns of its ``processes`` and ``units``, its name for service(8),
     ``init``, its own keys in the pillar, ``options``, the command that checks its configuration, of which there is
@@ -80,7 +83,7 @@ def includes(path: str, text: str) -> list[str]:
 
 def errors(options: dict[str, Any]) -> list[str]:
     """
-    What is wrong with the values of the keys that only this service has in the pillar.
+    The errors in the values of the keys that only this service has in the pillar.
 
     options
         Those keys: ``listeners``, which is ``split`` (one for each family; the default) or ``dual`` (one for both).
@@ -138,12 +141,12 @@ def dual_stack(files: dict[str, dict[str, Any]], options: dict[str, Any], bindv6
         As for :py:func:`errors`. ``split`` writes two listeners for each port, on 0.0.0.0 and on ::, and joins nothing;
         ``dual`` writes one, on ::, and joins two that differ by their address only.
     bindv6only
-        The value of net.ipv6.bindv6only when the service starts. The result does not depend on it, and says which one
-        it needs.
+        The value of net.ipv6.bindv6only when the service starts. The result does not depend on it, but names the one
+        that it needs.
 
-    An access rule ``acl`` that knows IPv4's loopback learns IPv6's, or local clients lose their rights. So does
-    ``ip_access`` of ejabberd.cfg, and its ``{deny, "0.0.0.0/0"}`` gets ``{deny, "::/0"}``: whom no rule names may
-    register, so that without it everybody could over IPv6.
+    An access rule ``acl`` with IPv4's loopback also gets IPv6's, or local clients would lose their rights. So does
+    ``ip_access`` of ejabberd.cfg, and its ``{deny, "0.0.0.0/0"}`` gets ``{deny, "::/0"}``: clients that no rule matches
+    may register, so without it everybody could over IPv6.
 
     Returns ``files``, the new texts of those that change; ``bindv6only``, the value that the result needs, or ``None``
     if it does not matter; and ``notes``, what was left alone and why. Raises ``SaltInvocationError`` where a text
@@ -153,7 +156,7 @@ def dual_stack(files: dict[str, dict[str, Any]], options: dict[str, Any], bindv6
 
     .. code-block:: bash
 
-        salt-call listen_ejabberd.dual_stack "$files" '{listeners: dual}' bindv6only=0
+        salt-call listen_ejabberd.dual_stack '{/etc/ejabberd/ejabberd.yml: {text: "listen: []"}}' '{listeners: dual}'
     """
     problems = errors(options)
     if problems:
@@ -175,25 +178,24 @@ def dual_stack(files: dict[str, dict[str, Any]], options: dict[str, Any], bindv6
     for path, edit in [*_companions(found["acls"], notes), *_registrations(found["registrations"], way)]:
         edits.setdefault(path, []).append(edit)
     return {
-        "files": {path: __salt__["text_edits.spliced"](files[path]["text"], each) for path, each in edits.items()},
+        "files": service_edits.rewritten(files, edits),
         "bindv6only": WAYS[way] if served & set(OTHER) else None,
         "notes": notes,
     }
 
 
 def _statements(path: str, text: str) -> list[dict[str, Any]]:
-    grammar = "ejabberd_yml" if path.endswith((".yml", ".yaml")) else "ejabberd_cfg"
-    found: list[dict[str, Any]] = __salt__[f"{grammar}.statements"](path, text)
-    return found
+    grammar = service_ejabberd_yml if path.endswith((".yml", ".yaml")) else service_ejabberd_cfg
+    return grammar.statements(path, text)
 
 
 def _read(files: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """The listeners and access rules in force, each with the path of its file, and what there is to tell."""
+    """The listeners and access rules in force, each with the path of its file, and notes."""
     main = YML if YML in files else CFG
     notes = []
     if main == YML and CFG in files:
         notes.append(f"{CFG}: ignored, as {YML} is there and is what ejabberd reads")
-    rows = _walk(files, main, (), []) if main in files else []
+    rows = _walk(files, main)
     lists = [(path, each) for path, each in rows if each["kind"] == "listen"]
     if not lists:
         notes.append(f"{main}: no `listen` there, so ejabberd listens on no port")
@@ -211,38 +213,31 @@ def _read(files: dict[str, dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _walk(
-    files: dict[str, dict[str, Any]], path: str, outer: tuple[str, ...], visits: list[str]
-) -> list[tuple[str, dict[str, Any]]]:
-    """The statements of a file and of those that it includes, each where it counts."""
-    if path in outer:
-        raise SaltInvocationError(f"{outer[-1]}: includes {path}, which includes itself by that")
-    visits.append(path)
-    if len(visits) > VISITS:
-        raise SaltInvocationError(f"{outer[-1]}: more than {VISITS} files are included, one by the other")
-    result = []
-    patterns = iter(files[path]["includes"])
-    for each in _statements(path, files[path]["text"]):
-        if each["kind"] != "include":
-            result.append((path, each))
-            continue
-        for included in next(patterns, []):
-            if included in files:
-                for where, inner in _walk(files, included, (*outer, path), visits):
-                    allowed = each["allow"] is None or inner["kind"] in each["allow"]
-                    if allowed and inner["kind"] not in each["disallow"]:
-                        result.append((where, inner))
-    return result
+def _walk(files: dict[str, dict[str, Any]], main: str) -> list[tuple[str, dict[str, Any]]]:
+    """The statements of a file and of those that it includes, each where it counts, with the path of its file."""
+
+    def place(path: str, each: dict[str, Any]) -> str:
+        return f"{path}:{each['line']}"
+
+    steps = service_includes.walk(files, main, _statements, lambda each: int(each["kind"] == "include"), place)
+    return [
+        (step.path, step.statement)
+        for step in steps
+        if step.statement["kind"] != "include" and all(_lets_in(each, step.statement) for each in step.above)
+    ]
+
+
+def _lets_in(include: dict[str, Any], statement: dict[str, Any]) -> bool:
+    """Whether a statement of an included file counts."""
+    kind = statement["kind"]
+    return (include["allow"] is None or kind in include["allow"]) and kind not in include["disallow"]
 
 
 def _why_alone(listener: dict[str, Any]) -> str:
-    """Why a listener is not moved, whatever is on its port; empty if it serves a whole family."""
+    """Why a listener is never moved; empty if it serves a whole family."""
     if listener["note"]:
         return str(listener["note"])
-    address = ipaddress.ip_address(listener["address"])
-    if address.is_loopback:
-        return "loopback: left alone"
-    return "" if listener["address"] in OTHER else f"{address} only: left alone"
+    return service_addresses.why_alone(listener["address"], single=f"{listener['address']} only")
 
 
 def _ports(rows: list[tuple[str, dict[str, Any]]]) -> list[list[tuple[str, dict[str, Any]]]]:
@@ -296,7 +291,7 @@ def _split(
     start, end = listener["start"], listener["end"]
     text = files[path]["text"][start:end]
     copies = [
-        __salt__["text_edits.spliced"](
+        service_edits.spliced(
             text, [[first - start, last - start, words] for first, last, words in listener["edits"][address]]
         )
         for address in (ANY4, ANY6)
@@ -352,7 +347,7 @@ def _companions(acls: list[tuple[str, dict[str, Any]]], notes: list[str]) -> lis
 
 
 def _registrations(lists: list[tuple[str, dict[str, Any]]], way: str) -> list[tuple[str, list[Any]]]:
-    """The edits that let ``ip_access`` say of IPv6 what it says of IPv4; one that knows IPv6 is left alone."""
+    """The edits that make ``ip_access`` treat IPv6 like IPv4; one with IPv6 addresses is left alone."""
     edits = []
     for path, each in lists:
         networks = [_network(rule["address"]) for rule in each["rules"]]

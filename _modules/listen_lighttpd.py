@@ -1,5 +1,5 @@
 """
-The listeners in the configuration of lighttpd. It knows no host.
+The listeners in the configuration of lighttpd. It never accesses the host.
 
 The services are plug-ins: an execution module ``listen_<service>`` with the functions of this one.
 
@@ -14,58 +14,31 @@ The services are plug-ins: an execution module ``listen_<service>`` with the fun
 
 from __future__ import annotations
 
-import ipaddress
-import posixpath
 import re
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
+import _dualstack_rooms
 from salt.exceptions import SaltInvocationError
 
-if TYPE_CHECKING:
-    __salt__: dict[str, Any] = {}
-
+with _dualstack_rooms.fresh(__file__):
+    import _dualstack_service_addresses as service_addresses
+    import _dualstack_service_edits as service_edits
+    import _dualstack_service_includes as service_includes
+    import _dualstack_service_lighttpd as service_lighttpd
 __virtualname__ = "listen_lighttpd"
 
 MAIN = "/etc/lighttpd/lighttpd.conf"
-FOLDER = "/etc/lighttpd"  # relative includes start here, whichever file they stand in
-
-TOKEN = re.compile(
-    r"""(?P<blank>[ \t\r\n]+)|(?P<comment>\#[^\n]*)|"(?P<string>(?:\\"|\\(?!")|[^"\\])*)"|"""
-    r"""(?P<name>[A-Za-z][A-Za-z0-9._-]*)|(?P<number>[0-9]+)|(?P<variable>\$[A-Za-z]+)|"""
-    r"""(?P<operator>==|!=|=~|!~|=\^|=\$|\+=|:=|=>|.)""",
-    re.DOTALL,
-)
-ASSIGNMENTS = ("=", "+=", ":=")
-ELSE = ("else", "elseif", "elsif", "elif")
-CLOSING = {"(": ")", "[": "]", "{": "}"}
-# Files that include each other without end, and a limit to what a tree of includes may grow to.
-DEPTH, VISITS = 32, 10000
-# A variable that is appended to itself again and again.
-LONGEST = 4096
 
 USE_IPV6 = re.compile(r"(?:\S*/)?use-ipv6\.pl(?:\s+([0-9]{1,5}))?\s*")
-CONF_ENABLED = re.compile(r"(?:\S*/)?include-conf-enabled\.pl\s*")
 HARMLESS = re.compile(r"(?:\S*/)?create-mime\.(?:conf|assign)\.pl\s*")
 SECURE = '\n\tssl.engine = "enable"\n'
 OFF = ("disable", "false", "0", 0)
-WILDCARDS = ("0.0.0.0", "::")
-
-
-class Token(NamedTuple):
-    kind: str
-    text: str
-    start: int
-    end: int
-    place: str  # path:line:column
-
-
-END = Token("end", "", 0, 0, "")
+WILDCARDS = tuple(service_addresses.OTHER)
 
 
 def about() -> dict[str, Any]:
     """
-    What is known of the service.
+    Facts about the service.
 
     Returns ``files``, ``processes``, ``units``, ``init``, ``options`` (none), ``check`` and ``protocols``.
 
@@ -104,12 +77,12 @@ def includes(path: str, text: str) -> list[str]:
 
         salt-call listen_lighttpd.includes /etc/lighttpd/lighttpd.conf 'include "conf-enabled/*.conf"'
     """
-    return [pattern for _, pattern in _with_patterns(path, text) if pattern]
+    return [event["pattern"] for event in service_lighttpd.events(path, text) if event["pattern"]]
 
 
 def listeners(files: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """
-    What the configuration says, in textual order.
+    The configured listeners, in textual order.
 
     files
         The text of every file that the service reads, with its includes, by path.
@@ -149,9 +122,9 @@ def dual_stack(files: dict[str, dict[str, Any]], options: dict[str, Any], bindv6
     bindv6only
         The value of ``net.ipv6.bindv6only`` when the service starts.
 
-    A port that one family lacks gets a ``$SERVER["socket"]`` at the end of the main file, with a copy of what the
-    other family's blocks hold. ``server.set-v6only = "disable"`` is turned where the sockets would not start, or
-    would leave out IPv4.
+    A port that one family lacks gets a ``$SERVER["socket"]`` at the end of the main file, with a copy of what the other
+    family's blocks hold. ``server.set-v6only = "disable"`` is switched if the sockets would not start, or would not
+    serve IPv4.
 
     Returns ``files`` (those that change), ``bindv6only`` (what the result demands) and ``notes``. Raises
     ``SaltInvocationError`` where a text cannot be read, and where a socket for the whole family would collide with
@@ -170,15 +143,12 @@ def dual_stack(files: dict[str, dict[str, Any]], options: dict[str, Any], bindv6
     # A new socket would be left to the kernel, too.
     if any(bindv6only == _fails_with(own) for own in left) or any(_missing(own) for own in ports.values()):
         changed = _with_v6only(files, state)
-        state = _read({path: {**file, "text": changed.get(path, file["text"])} for path, file in files.items()})
+        state = _read(service_edits.afterwards(files, changed))
         ports = _by_port(_sockets(state))
         left = []
     blocks = [_block(port, own, address, state) for port, own in ports.items() for address in _missing(own)]
     if blocks:
-        text = state["files"][state["main"]]["text"]
-        end = "\r\n" if "\r\n" in text else "\n"
-        before = "" if not text or text.endswith("\n") else end
-        changed[state["main"]] = text + before + "".join(f"{block}{end}" for block in blocks)
+        changed[state["main"]] = service_edits.with_lines(state["files"][state["main"]]["text"], blocks)
     notes = [
         f"{socket['path']}:{socket['line']}: {socket['written']}: {_reason(socket)}"
         for socket in _sockets(state)
@@ -200,7 +170,7 @@ def _left_to_the_kernel(own: list[dict[str, Any]]) -> bool:
 
 
 def _fails_with(own: list[dict[str, Any]]) -> int:
-    """The ``net.ipv6.bindv6only`` with which a ``[::]`` without a will of its own collides, or misses IPv4."""
+    """The ``net.ipv6.bindv6only`` with which a ``[::]`` without a setting collides, or does not serve IPv4."""
     return 0 if any(each["address"] == "0.0.0.0" for each in own) else 1
 
 
@@ -214,24 +184,24 @@ def _by_port(sockets: list[dict[str, Any]]) -> dict[int, list[dict[str, Any]]]:
 
 def _with_v6only(files: dict[str, dict[str, Any]], state: dict[str, Any]) -> dict[str, str]:
     """The files in which every ``server.set-v6only`` is on."""
-    edits: dict[str, set[tuple[int, int, str]]] = {}
+    edits: dict[str, dict[int, tuple[int, int, str]]] = {}  # by where they start: a file may be read twice
     for setting in state["set_v6only"]:
         if setting["value"] in OFF:
-            term = (setting["expression"] or [END])[0]
+            term = (setting["expression"] or [service_lighttpd.END])[0]
             if len(setting["expression"] or []) != 1 or term.kind not in ("string", "number"):
                 raise SaltInvocationError(
                     f"{setting['place']}: write server.set-v6only = \"enable\", without variables"
                 )
-            edits.setdefault(setting["path"], set()).add((term.start, term.end, '"enable"'))
-    return {path: __salt__["text_edits.spliced"](files[path]["text"], each) for path, each in edits.items()}
+            edits.setdefault(setting["path"], {})[term.start] = (term.start, term.end, '"enable"')
+    return service_edits.rewritten(files, {path: each.values() for path, each in edits.items()})
 
 
 def _block(port: int, own: list[dict[str, Any]], address: str, state: dict[str, Any]) -> str:
-    """A block for a wildcard, which has what the blocks of the other family have."""
-    version = ipaddress.ip_address(address).version
+    """A block for a wildcard, with the contents of the other family's blocks."""
+    version = service_addresses.version(address)
     model = [each for each in own if each["address"] in WILDCARDS]
     for each in own:
-        if _version(each["address"]) in (version, None):
+        if service_addresses.version(each["address"]) in (version, None):
             raise SaltInvocationError(
                 f"{each['path']}:{each['line']}: a socket on {address} port {port} would collide with "
                 f"`{each['written']}`; remove that one, or give each family its addresses by hand"
@@ -246,7 +216,7 @@ def _block(port: int, own: list[dict[str, Any]], address: str, state: dict[str, 
         bodies += [_body(each, state)] if each["block"] else []
     body = "".join(body for body in bodies if body.strip())
     if not bodies and state["settings"].get("ssl.engine", {}).get("value") not in (None, *OFF):
-        # Of what is set for the whole server, this alone is not passed on to sockets.
+        # The only server-wide setting that is not passed on to sockets.
         body = SECURE
     return f'$SERVER["socket"] == "{_name(address)}:{port}" {{{body or " "}}}'
 
@@ -264,26 +234,13 @@ def _name(address: str) -> str:
     return f"[{address}]" if ":" in address else address
 
 
-def _version(address: str) -> int | None:
-    try:
-        return ipaddress.ip_address(address).version
-    except ValueError:
-        return None  # a host name, of whichever family
-
-
 def _reason(socket: dict[str, Any]) -> str:
     """Why a socket is left alone; empty for a wildcard."""
     if socket["unix"]:
         return "a Unix socket: left alone"
     if not socket["address"] or not socket["port"]:
         return "not plain text: cannot decide"
-    if socket["address"] in WILDCARDS:
-        return ""
-    try:
-        loopback = ipaddress.ip_address(socket["address"]).is_loopback
-    except ValueError:
-        return "a host name: left alone"
-    return "loopback: left alone" if loopback else "one address: left alone"
+    return service_addresses.why_alone(socket["address"], single="one address")
 
 
 def _sockets(state: dict[str, Any]) -> list[dict[str, Any]]:
@@ -329,7 +286,7 @@ def _default_port(settings: dict[str, dict[str, Any]]) -> int | None:
 
 
 def _address(written: str, v6: bool, default: int | None) -> tuple[str, int | None]:
-    """What the kernel will see: ``[::]:80``, ``:80``, ``*:80``, ``host``."""
+    """What the kernel will show: ``[::]:80``, ``:80``, ``*:80``, ``host``."""
     match = re.fullmatch(r"(\[[^\]]*\]|[^:]*)(?::([0-9]{1,9}))?", written)
     if not match:
         return written, None
@@ -338,10 +295,7 @@ def _address(written: str, v6: bool, default: int | None) -> tuple[str, int | No
     port = port if port and port < 65536 else None
     if host in ("", "*"):
         return ("::" if v6 else "0.0.0.0"), port
-    try:
-        return str(ipaddress.ip_address(host)), port
-    except ValueError:
-        return host, port
+    return service_addresses.canonical(host), port
 
 
 def _read(files: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -352,30 +306,20 @@ def _read(files: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "files": files,
         "settings": {},
         "variables": {},
-        "events": {},
         "blocks": [],
         "set_v6only": [],
         "notes": [],
-        "visits": 0,
         "order": 0,
     }
-    if main:
-        _walk(main, files, state, [], {"kind": "server", "settings": state["settings"]})
-    return state
+    scopes = [{"kind": "server", "settings": state["settings"]}]  # each file closes what it opens
 
+    def place(path: str, event: dict[str, Any]) -> str:
+        return str(event["place"])
 
-def _walk(
-    path: str, files: dict[str, dict[str, Any]], state: dict[str, Any], above: list[str], scope: dict[str, Any]
-) -> None:
-    """One file, in the scope of the block in which its include stands."""
-    state["visits"] += 1
-    if path in above or len(above) > DEPTH or state["visits"] > VISITS:
-        raise SaltInvocationError(f"{path}: includes that do not come to an end")
-    if path not in state["events"]:
-        state["events"][path] = _with_patterns(path, files[path]["text"])
-    included = iter(files[path]["includes"])
-    scopes = [scope]
-    for event, pattern in state["events"][path]:
+    for step in service_includes.walk(
+        files, main, service_lighttpd.events, lambda event: bool(event["pattern"]), place
+    ):
+        event, path = step.statement, step.path
         state["order"] += 1
         if event["kind"] == "assignment":
             _assign(event, path, state, scopes[-1])
@@ -383,17 +327,14 @@ def _walk(
             scopes.append(_scope(event, path, state, scopes))
         elif event["kind"] == "close":
             scopes.pop()
-        elif pattern:
-            for each in next(included, []):
-                if each in files:
-                    _walk(each, files, state, [*above, path], scopes[-1])
-        else:
+        elif not event["pattern"]:
             _include_unread(event, path, state)
+    return state
 
 
 def _include_unread(event: dict[str, Any], path: str, state: dict[str, Any]) -> None:
-    """An include whose text nobody has: what a known script prints, or a note."""
-    value = _value(event["expression"], state["variables"])
+    """An include whose text is not known: what a known script prints, or a note."""
+    value = service_lighttpd.value(event["expression"], state["variables"])
     place = {"path": path, "line": event["line"], "order": state["order"]}
     script = USE_IPV6.fullmatch(value) if event["name"] == "include_shell" and isinstance(value, str) else None
     if script:
@@ -407,7 +348,7 @@ def _include_unread(event: dict[str, Any], path: str, state: dict[str, Any]) -> 
 
 
 def _assign(event: dict[str, Any], path: str, state: dict[str, Any], scope: dict[str, Any]) -> None:
-    value = _assigned(event, state["variables"])
+    value = service_lighttpd.assigned(event, state["variables"])
     setting = {
         "value": value,
         "expression": event["expression"],
@@ -422,22 +363,12 @@ def _assign(event: dict[str, Any], path: str, state: dict[str, Any], scope: dict
         scope["settings"][event["name"]] = setting
 
 
-def _assigned(event: dict[str, Any], variables: dict[str, Any]) -> str | int | None:
-    """The value of an assignment, which is remembered for the expressions behind it."""
-    value = _value(event["expression"], variables)
-    name = _qualified(event["name"])
-    if event["operator"] == "+=":
-        value = _sum(variables.get(name), value)
-    variables[name] = value
-    return value
-
-
 def _scope(event: dict[str, Any], path: str, state: dict[str, Any], scopes: list[dict[str, Any]]) -> dict[str, Any]:
-    """What assignments within a block are good for."""
+    """Evaluates the assignments within a block."""
     block = event["block"]
     if block["condition"] == "global":
         return {"kind": "server", "settings": state["settings"]}
-    value = _value(block["expression"], state["variables"])
+    value = service_lighttpd.value(block["expression"], state["variables"])
     if block["condition"].startswith('$HTTP["remoteip"]') and "127." in str(value) and "::1" not in str(value):
         state["notes"].append(f"{path}:{event['line']}: `{value}` is this host over IPv4 only; over IPv6 it is ::1")
     if block["condition"] != '$SERVER["socket"] ==':
@@ -454,141 +385,3 @@ def _scope(event: dict[str, Any], path: str, state: dict[str, Any], scopes: list
         }
     )
     return {"kind": "socket", "settings": settings}
-
-
-def _with_patterns(path: str, text: str) -> list[tuple[dict[str, Any], str]]:
-    """The events of a file, and for every include that the file alone can tell its pattern."""
-    result = []
-    variables: dict[str, Any] = {}
-    for event in _events(path, text):
-        pattern = ""
-        if event["kind"] == "assignment":
-            _assigned(event, variables)
-        elif event["kind"] == "include":
-            value = _value(event["expression"], variables)
-            if event["name"] == "include_shell":
-                value = "conf-enabled/*.conf" if isinstance(value, str) and CONF_ENABLED.fullmatch(value) else None
-            if value and "\0" not in str(value):
-                pattern = posixpath.normpath(posixpath.join(FOLDER, str(value)))
-        result.append((event, pattern))
-    return result
-
-
-def _value(expression: list[Token] | None, variables: dict[str, Any]) -> str | int | None:
-    """The value of an expression; ``None`` for a list and for what is not known."""
-    if not expression:
-        return None
-    values = [
-        (
-            term.text.replace('\\"', '"')
-            if term.kind == "string"
-            else int(term.text[:10]) if term.kind == "number" else variables.get(_qualified(term.text))
-        )
-        for term in expression
-    ]
-    result = values[0]
-    for value in values[1:]:
-        result = _sum(result, value)
-    return result
-
-
-def _sum(one: str | int | None, other: str | int | None) -> str | int | None:
-    if one is None or other is None:
-        return None
-    if isinstance(one, int) and isinstance(other, int):
-        return (one + other) % 10**10
-    return result if len(result := f"{one}{other}") <= LONGEST else None
-
-
-def _qualified(name: str) -> str:
-    return name if "." in name else f"var.{name}"
-
-
-def _events(path: str, text: str) -> list[dict[str, Any]]:
-    """
-    The statements of a file in textual order: ``assignment``, ``include``, and ``open`` and ``close`` of a block.
-    """
-    tokens = list(_tokens(path, text))
-    result: list[dict[str, Any]] = []
-    blocks: list[tuple[dict[str, Any], Token]] = []
-    head: dict[str, Any] = {}  # of the next block
-    last: dict[str, Any] = {}  # the block that was closed last
-    index = 0
-    while index < len(tokens):
-        token, after = tokens[index], tokens[index + 1] if index + 1 < len(tokens) else END
-        event = {"name": token.text, "line": int(token.place.split(":")[-2]), "place": token.place}
-        index += 1
-        if token.kind == "name" and token.text in ("include", "include_shell"):
-            expression, index = _expression(tokens, index)
-            result.append({**event, "kind": "include", "expression": expression})
-        elif token.kind == "name" and after.kind == "operator" and after.text in ASSIGNMENTS:
-            expression, index = _expression(tokens, index + 1)
-            result.append({**event, "kind": "assignment", "operator": after.text, "expression": expression})
-        elif token.kind == "name" and token.text in ELSE:
-            last["chained"] = head["chained"] = True
-        elif token.kind == "name" and token.text == "global":
-            head["condition"] = "global"
-        elif token.kind == "variable":
-            words = tokens[index : index + 4]
-            if [each.text for each in words[:1] + words[2:3]] == ["[", "]"] and len(words) == 4:
-                head["condition"] = f'{token.text}["{words[1].text}"] {words[3].text}'
-                head["expression"], index = _expression(tokens, index + 4)
-        elif token.kind == "operator" and token.text == "{":
-            block = {"condition": "", "expression": None, "chained": False, **head, "start": token.end}
-            blocks.append((block, token))
-            result.append({**event, "kind": "open", "block": block})
-            head = {}
-        elif token.kind == "operator" and token.text == "}":
-            if not blocks:
-                raise SaltInvocationError(f"{token.place}: a }} without its {{")
-            last, _ = blocks.pop()
-            last["end"] = token.start
-            result.append({**event, "kind": "close"})
-    if blocks:
-        raise SaltInvocationError(f"{blocks[-1][1].place}: a {{ that is not closed")
-    return result
-
-
-def _expression(tokens: list[Token], index: int) -> tuple[list[Token] | None, int]:
-    """The terms of ``a + b + ...`` from there on, ``None`` for one with a list, and where it ends."""
-    terms: list[Token] | None = []
-    while index < len(tokens):
-        if tokens[index].text == "(" and tokens[index].kind == "operator":
-            terms, index = None, _behind_list(tokens, index)
-        elif tokens[index].kind in ("string", "number", "name"):
-            if terms is not None:
-                terms.append(tokens[index])
-            index += 1
-        else:
-            return None, index
-        if index >= len(tokens) or tokens[index].kind != "operator" or tokens[index].text != "+":
-            break
-        index += 1
-    return terms, index
-
-
-def _behind_list(tokens: list[Token], index: int) -> int:
-    opened = []
-    for position in range(index, len(tokens)):
-        if tokens[position].kind == "operator" and tokens[position].text == "(":
-            opened.append(tokens[position])
-        elif tokens[position].kind == "operator" and tokens[position].text == ")":
-            opened.pop()
-            if not opened:
-                return position + 1
-    raise SaltInvocationError(f"{opened[-1].place}: a ( that is not closed")
-
-
-def _tokens(path: str, text: str) -> Iterator[Token]:
-    """The words of a text, without blanks and comments."""
-    line, begin = 1, 0
-    for match in TOKEN.finditer(text):
-        kind = str(match.lastgroup)
-        place = f"{path}:{line}:{match.start() - begin + 1}"
-        if match[0] == '"':
-            raise SaltInvocationError(f'{place}: a quote " that is not closed')
-        if kind not in ("blank", "comment"):
-            yield Token(kind, match[kind], match.start(), match.end(), place)
-        if "\n" in match[0]:
-            line += match[0].count("\n")
-            begin = match.start() + match[0].rindex("\n") + 1

@@ -1,5 +1,5 @@
 """
-How nginx's configuration says where it listens, and how it serves both families. It knows no host.
+How nginx's configuration says where it listens, and how it serves both families. It never accesses the host.
 
 * ``listen 80`` is IPv4 only, and ``listen [::]:80`` is IPv6 only whatever ``net.ipv6.bindv6only`` says, since
   ``ipv6only=on`` is the default (nginx 1.3.4 and later): a server needs both lines.
@@ -9,39 +9,27 @@ How nginx's configuration says where it listens, and how it serves both families
 
 from __future__ import annotations
 
-import ipaddress
 import posixpath
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+import _dualstack_rooms
 from salt.exceptions import SaltInvocationError
 
-if TYPE_CHECKING:
-    __salt__: dict[str, Any] = {}
-
+with _dualstack_rooms.fresh(__file__):
+    import _dualstack_service_addresses as service_addresses
+    import _dualstack_service_edits as service_edits
+    import _dualstack_service_includes as service_includes
+    import _dualstack_service_nginx as service_nginx
 __virtualname__ = "listen_nginx"
 
 MAIN = "/etc/nginx/nginx.conf"
 ROOT = "/etc/nginx"
 
-ANY4, ANY6 = "0.0.0.0", "::"
-OTHER = {ANY4: ANY6, ANY6: ANY4}
-# Limits to what a tree of includes may grow to.
-DEPTH, VISITS = 100, 10000
+ANY4, ANY6, OTHER = service_addresses.ANY4, service_addresses.ANY6, service_addresses.OTHER
 
-# ngx_conf_read_token(): quotes count only where a word begins, and `${` does not begin a block.
-TOKEN = re.compile(
-    r"[ \t\r\n]+|\#[^\n]*|(?P<sign>[;{}])"
-    r'|(?P<word>"[^"\\]*(?:\\[\s\S][^"\\]*)*"'
-    r"|'[^'\\]*(?:\\[\s\S][^'\\]*)*'"
-    r"""|(?!["'])(?:[^ \t\r\n;{\\$]+|\$\{?|\\[\s\S])+)"""
-)
-AFTER_QUOTE = re.compile(r"[ \t\r\n;{)]|\Z")
-# What a brace of Lua can hide in, https://www.lua.org/manual/5.1/manual.html#2.1
-LUA = re.compile(r"""--\[(=*)\[|\[(=*)\[|--[^\n]*|"(?:[^"\\\n]|\\[\s\S])*"|'(?:[^'\\\n]|\\[\s\S])*'|[{}]""")
-
-FAMILIES = ("http", "mail", "stream")
+KINDS = ("http", "mail", "stream")
 DEFAULTS = ("default", "default_server")
 # Parameters of the socket: only one `listen` of all that share an address and port may have them.
 SOCKET = re.compile(
@@ -51,17 +39,8 @@ UDP = ("udp", "quic", "http3")
 LOOPBACK4 = re.compile(r"127(?:\.[0-9]+){3}(?:/[0-9]+)?")
 
 
-class Statement(NamedTuple):
-    path: str
-    line: int
-    words: list[str]  # as written, quotes included
-    start: int
-    end: int  # behind the sign
-    sign: str  # one of ; { }
-
-
 class Listen(NamedTuple):
-    statement: Statement  # the server's own, if nothing is written
+    statement: service_nginx.Statement  # the server's own, if nothing is written
     address: str
     port: str  # a number, or a range; "" if it cannot be known
     transport: str
@@ -73,17 +52,17 @@ class Listen(NamedTuple):
 
 
 class Block(NamedTuple):
-    statement: Statement
+    statement: service_nginx.Statement
     kinds: tuple[str, ...]  # the names of the blocks around it and its own; the deeper ones are all alike
     listens: list[Listen]
     names: list[str]
-    access: list[Statement]
+    access: list[service_nginx.Statement]
     missing: list[str]  # includes that are not known here
 
 
 def about() -> dict[str, Any]:
     """
-    What is known of the service itself.
+    Facts about the service itself.
 
     Returns ``files`` to begin reading with, patterns of its ``processes`` and ``units``, its name for service(8),
     ``init``, its own keys in the pillar, ``options``, of which there are none, the command that checks its
@@ -125,7 +104,7 @@ def includes(path: str, text: str) -> list[str]:
 
         salt-call listen_nginx.includes /etc/nginx/nginx.conf 'include conf.d/*.conf;'
     """
-    return [pattern for each in _statements(path, text) for pattern in _patterns(each)]
+    return [pattern for each in service_nginx.statements(path, text) for pattern in _patterns(each)]
 
 
 def listeners(files: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
@@ -204,8 +183,8 @@ def dual_stack(files: dict[str, dict[str, Any]], options: dict[str, Any], bindv6
         for each in blocks
         if _is_server(each) and not each.listens and each.missing
     ]
-    # What is to stand behind each statement. Statements of a file that several servers include come up several times.
-    wanted: dict[tuple[str, int], tuple[Statement, set[tuple[str, ...]]]] = {}
+    # What to insert after each statement. Statements of a file that several servers include occur several times.
+    wanted: dict[tuple[str, int], tuple[service_nginx.Statement, set[tuple[str, ...]]]] = {}
     for statement, lines, note in _additions(servers, shared):
         wanted.setdefault((statement.path, statement.start), (statement, set()))[1].add(lines)
         notes += [note] if note else []
@@ -223,128 +202,43 @@ def dual_stack(files: dict[str, dict[str, Any]], options: dict[str, Any], bindv6
         for lines in choices - {()}:
             edits.setdefault(statement.path, []).append(_insertion(files[statement.path]["text"], statement, lines))
     return {
-        "files": {path: __salt__["text_edits.spliced"](files[path]["text"], each) for path, each in edits.items()},
+        "files": service_edits.rewritten(files, edits),
         "bindv6only": None,
         "notes": list(dict.fromkeys(notes)),
     }
 
 
-def _error(path: str, text: str, start: int, what: str) -> SaltInvocationError:
-    column = start - text.rfind("\n", 0, start)
-    return SaltInvocationError(f"{path}:{text.count(chr(10), 0, start) + 1}:{column}: {what}")
-
-
-def _statements(path: str, text: str) -> Iterator[Statement]:
-    """The statements of one file; those that open and close a block are paired."""
-    position, line, counted = 0, 1, 0
-    words: list[str] = []
-    start = 0
-    opened: list[int] = []
-    while position < len(text):
-        token = TOKEN.match(text, position)
-        if not token:
-            sign = text[position]
-            raise _error(
-                path, text, position, f"a `{sign}` that is not closed" if sign != "\\" else "a `\\` at the end"
-            )
-        if token["word"]:
-            if token["word"][0] in "'\"" and not AFTER_QUOTE.match(text, token.end()):
-                raise _error(path, text, token.end(), "no white space behind a quoted word")
-            if not words:
-                start = position
-            words.append(token["word"])
-        position = token.end()
-        sign = token["sign"] or ""
-        if not sign:
-            continue
-        if bool(words) == (sign == "}"):
-            raise _error(path, text, position - 1, f"an unexpected `{sign}`")
-        if not words:
-            start = position - 1
-        if sign == "{" and words[0].endswith("_by_lua_block"):
-            position, sign = _behind_lua(path, text, position), ";"
-        elif sign == "{":
-            opened.append(start)
-        elif sign == "}":
-            if not opened:
-                raise _error(path, text, start, "a `}` that closes nothing")
-            opened.pop()
-        line, counted = line + text.count("\n", counted, start), start
-        yield Statement(path, line, words, start, position, sign)
-        words = []
-    if words:
-        raise _error(path, text, start, "a statement without its `;`")
-    if opened:
-        raise _error(path, text, opened[-1], "a block that is not closed")
-
-
-def _behind_lua(path: str, text: str, start: int) -> int:
-    """Where a block of Lua ends that begins behind a brace."""
-    depth, position = 1, start
-    while depth:
-        found = LUA.search(text, position)
-        if not found:
-            raise _error(path, text, start - 1, "a block that is not closed")
-        position = found.end()
-        level = found[1] if found[1] is not None else found[2]
-        if level is not None:  # a long bracket, or a comment of that form
-            position = text.find(f"]{level}]", position)
-            if position < 0:
-                raise _error(path, text, found.start(), "a long bracket that is not closed")
-        elif found[0] in "{}":
-            depth += 1 if found[0] == "{" else -1
-    return position
-
-
-def _plain(word: str) -> str:
-    return word[1:-1] if word[0] in "'\"" else word
-
-
-def _patterns(statement: Statement) -> list[str]:
+def _patterns(statement: service_nginx.Statement) -> list[str]:
     if statement.sign != ";" or statement.words[0] != "include" or len(statement.words) != 2:
         return []
-    return [posixpath.join(ROOT, _plain(statement.words[1]))]
+    return [posixpath.join(ROOT, service_nginx.plain(statement.words[1]))]
 
 
 def _blocks(files: dict[str, dict[str, Any]]) -> list[Block]:
     """All blocks of all files, in the order in which nginx reads them."""
     result: list[Block] = []
-    visits = [0]
+    around: list[Block] = []  # each file closes what it opens
 
-    def read(path: str, outer: Block | None, trail: tuple[str, ...]) -> None:
-        text, matched = files[path]["text"], iter(files[path].get("includes") or [])
-        around = [outer]
-        for each in _statements(path, text):
-            block = around[-1]
-            if each.sign == "{":
-                # Nobody asks for the names of blocks deeper than a server.
-                kinds = (*(block.kinds[:2] if block else ()), each.words[0])
-                result.append(Block(each, kinds, [], [], [], []))
-                around.append(result[-1])
-            elif each.sign == "}":
-                around.pop()
-            elif block:
-                _enter(block, each)
-            for pattern in _patterns(each):
-                found: list[str] = next(matched, [])
-                if block:
-                    block.missing.extend(target for target in found if target not in files)
-                for target in found:
-                    if target not in files:
-                        continue
-                    visits[0] += 1
-                    if target in trail or len(trail) == DEPTH or visits[0] > VISITS:
-                        raise _error(path, text, each.start, f"`{pattern}` is included without an end")
-                    read(target, block, (*trail, target))
+    def place(path: str, each: service_nginx.Statement) -> str:
+        return service_edits.place(path, files[path]["text"], each.start)
 
-    if MAIN in files:
-        read(MAIN, None, (MAIN,))
+    for step in service_includes.walk(files, MAIN, service_nginx.statements, lambda each: len(_patterns(each)), place):
+        each = step.statement
+        if each.sign == "{":
+            # The names of blocks deeper than a server do not matter.
+            result.append(Block(each, (*(around[-1].kinds[:2] if around else ()), each.words[0]), [], [], [], []))
+            around.append(result[-1])
+        elif each.sign == "}":
+            around.pop()
+        elif around:
+            _enter(around[-1], each)
+            around[-1].missing.extend(target for target in step.included if target not in files)
     return result
 
 
-def _enter(block: Block, statement: Statement) -> None:
-    """What a statement says of the block around it."""
-    name, *values = (_plain(word) for word in statement.words)
+def _enter(block: Block, statement: service_nginx.Statement) -> None:
+    """What a statement means for the block around it."""
+    name, *values = (service_nginx.plain(word) for word in statement.words)
     if name == "listen" and values:
         block.listens.append(_listen(statement, values, block.kinds[0]))
     elif name == "server_name":
@@ -354,7 +248,7 @@ def _enter(block: Block, statement: Statement) -> None:
 
 
 def _is_server(block: Block) -> bool:
-    return len(block.kinds) == 2 and block.kinds[0] in FAMILIES and block.kinds[1] == "server"
+    return len(block.kinds) == 2 and block.kinds[0] in KINDS and block.kinds[1] == "server"
 
 
 def _servers(blocks: list[Block]) -> list[Block]:
@@ -367,7 +261,7 @@ def _servers(blocks: list[Block]) -> list[Block]:
     return servers
 
 
-def _listen(statement: Statement, values: list[str], family: str) -> Listen:
+def _listen(statement: service_nginx.Statement, values: list[str], family: str) -> Listen:
     target, *parameters = values
     transport = "udp" if any(word in UDP for word in parameters) else "tcp"
     if target.startswith("unix:"):
@@ -384,13 +278,8 @@ def _listen(statement: Statement, values: list[str], family: str) -> Listen:
         return Listen(statement, target, "", transport, "no port: cannot decide")
     note = "a range of ports" if match["last"] else ""
     host = match["host"] or match["alone"] or "*"
-    try:
-        address = ipaddress.ip_address(ANY4 if host == "*" else host.strip("[]"))
-    except ValueError:
-        return Listen(statement, host, port, transport, "a host name: left alone")
-    if not address.is_unspecified:
-        note = "loopback: left alone" if address.is_loopback else "a specific address: left alone"
-    return Listen(statement, str(address), port, transport, note)
+    address = service_addresses.canonical(ANY4 if host == "*" else host.strip("[]"))
+    return Listen(statement, address, port, transport, service_addresses.why_alone(address) or note)
 
 
 def _parameters(listen: Listen) -> list[str]:
@@ -422,7 +311,7 @@ def _refuse_conflicts(servers: list[Block], shared: dict[tuple[str, str, str], L
 
 def _additions(
     servers: list[Block], shared: dict[tuple[str, str, str], Listen]
-) -> Iterator[tuple[Statement, tuple[str, ...], str]]:
+) -> Iterator[tuple[service_nginx.Statement, tuple[str, ...], str]]:
     """For each wildcard of each server: its statement, the lines that are to follow it (or none), and a note."""
     sockets = [_wildcards(server) for server in servers]
     holders: dict[tuple[str, str, str, str], list[Listen]] = {}  # who listens on an address, by kind of server
@@ -487,10 +376,10 @@ def _repeatable(parameters: list[str], holders: list[Listen]) -> list[str]:
     ]
 
 
-def _blind_to_loopback(blocks: list[Block]) -> Iterator[Statement]:
-    """Where an access list lets 127.0.0.1 in, and shuts ::1 out."""
+def _blind_to_loopback(blocks: list[Block]) -> Iterator[service_nginx.Statement]:
+    """Where an access list accepts 127.0.0.1, but not ::1."""
     for block in blocks:
-        rules = [(each.words[0], _plain(each.words[1])) for each in block.access]
+        rules = [(each.words[0], service_nginx.plain(each.words[1])) for each in block.access]
         if ("deny", "all") in rules and not {("allow", "::1"), ("allow", "::1/128"), ("allow", "all")} & set(rules):
             for each, (verb, value) in zip(block.access, rules):
                 if verb == "allow" and LOOPBACK4.fullmatch(value):
@@ -498,15 +387,15 @@ def _blind_to_loopback(blocks: list[Block]) -> Iterator[Statement]:
                     break
 
 
-def _place(statement: Statement) -> str:
+def _place(statement: service_nginx.Statement) -> str:
     return f"{statement.path}:{statement.line}"
 
 
-def _written(statement: Statement) -> str:
+def _written(statement: service_nginx.Statement) -> str:
     return " ".join(statement.words) + (statement.sign if statement.sign == ";" else " {")
 
 
-def _insertion(text: str, statement: Statement, lines: tuple[str, ...]) -> tuple[int, int, str]:
+def _insertion(text: str, statement: service_nginx.Statement, lines: tuple[str, ...]) -> tuple[int, int, str]:
     """Where lines go that follow a statement, twice, and what is to be written there."""
     begin = text.rfind("\n", 0, statement.start) + 1
     newline = text.find("\n", statement.end)

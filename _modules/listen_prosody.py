@@ -1,13 +1,13 @@
 """
-The listeners in the configuration of Prosody. It knows no host.
+The listeners in the configuration of Prosody. It never accesses the host.
 
 The services are plug-ins: an execution module ``listen_<service>`` with the functions of this one.
 
-* The configuration is a program in Lua. Read is what stands there plainly, outside of its control structures; what
-  has to be computed is left alone. Written are tables on one line, and ``use_ipv6``.
+* The configuration is a program in Lua. Literals outside of control structures are read; what has to be computed is
+  left alone. Tables on one line and ``use_ipv6`` are written.
 * Read in its ``portmanager`` and measured with 0.12: a service listens on ``<service>_interfaces``, or else on
-  ``interfaces``, or else on ``*`` and ``::`` as far as ``use_ipv4`` and ``use_ipv6`` permit; those two touch nothing
-  that is written out. Private services (``http``, ``component``, ``console``) ignore ``interfaces``: they have
+  ``interfaces``, or else on ``*`` and ``::`` as far as ``use_ipv4`` and ``use_ipv6`` permit; those two do not affect
+  explicit lists. Private services (``http``, ``component``, ``console``) ignore ``interfaces``: they have
   ``local_interfaces``, or else both loopback addresses. Before 0.12, ``http`` was not private.
 * Only settings above the first ``VirtualHost`` or ``Component`` count; an included file begins anew.
 * One socket per address: ``*`` is IPv4 only, ``::`` sets ``IPV6_V6ONLY`` itself.
@@ -15,34 +15,20 @@ The services are plug-ins: an execution module ``listen_<service>`` with the fun
 
 from __future__ import annotations
 
-import ipaddress
-import posixpath
 import re
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+import _dualstack_rooms
 from salt.exceptions import SaltInvocationError
 
-if TYPE_CHECKING:
-    __salt__: dict[str, Any] = {}
-
+with _dualstack_rooms.fresh(__file__):
+    import _dualstack_service_addresses as service_addresses
+    import _dualstack_service_edits as service_edits
+    import _dualstack_service_includes as service_includes
+    import _dualstack_service_prosody as service_prosody
 __virtualname__ = "listen_prosody"
 
 MAIN = "/etc/prosody/prosody.cfg.lua"
-
-TOKEN = re.compile(
-    r"""(?P<blank>\s+)|(?P<comment>--\[(?P<c>=*)\[.*?\](?P=c)\]|--(?!\[=*\[)[^\n]*)|"""
-    r"""(?P<string>"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|\[(?P<s>=*)\[.*?\](?P=s)\])|"""
-    r"""(?P<open>--\[|\[=*\[|["'])|(?P<name>[A-Za-z_][A-Za-z0-9_]*)|(?P<number>[0-9][0-9A-Za-z.]*)|"""
-    r"""(?P<symbol>\.{2,3}|[=~<>]=|::|.)""",
-    re.DOTALL,
-)
-BRACKETS = {")": "(", "]": "[", "}": "{"}
-CONTROL = {"if": 1, "do": 1, "function": 1, "repeat": 1, "end": -1, "until": -1}
-HOSTS = ("VirtualHost", "Host", "host", "Component", "component")
-CONSTANTS = {"true": True, "false": False, "nil": None}
-# Files that include each other without end, and a limit to what a tree of includes may grow to.
-DEPTH, VISITS = 32, 10000
 
 # Modules that need mod_http, out of those that come with Prosody.
 HTTP = {"http", "bosh", "websocket", "http_file_share", "http_files", "http_openmetrics"}
@@ -70,25 +56,13 @@ SERVICES = (
 )
 LOADED = {"c2s", "s2s"}
 
-ADDRESSES = {"*": "0.0.0.0", "0.0.0.0": "0.0.0.0", "::": "::"}
-OTHER = {"0.0.0.0": "::", "::": "*"}
+OTHER = {"0.0.0.0": "::", "::": "*"}  # as Prosody writes the other family
 SWITCHES = {"use_ipv4": ("*", "127.0.0.1"), "use_ipv6": ("::", "::1")}
-
-
-class Token(NamedTuple):
-    kind: str
-    text: str
-    start: int
-    end: int
-    place: str  # path:line:column
-
-
-END = Token("end", "", 0, 0, "")
 
 
 def about() -> dict[str, Any]:
     """
-    What is known of the service.
+    Facts about the service.
 
     Returns ``files``, ``processes``, ``units``, ``init``, ``options`` (none), ``check`` and ``protocols``.
 
@@ -120,8 +94,8 @@ def includes(path: str, text: str) -> list[str]:
     text
         Its content.
 
-    Returns absolute shell patterns in textual order. What Lua would have to compute is left out. Raises
-    ``SaltInvocationError`` where the text cannot be read.
+    Returns absolute shell patterns in textual order. Computed values are left out. Raises ``SaltInvocationError`` where
+    the text cannot be read.
 
     CLI Example:
 
@@ -129,12 +103,12 @@ def includes(path: str, text: str) -> list[str]:
 
         salt-call listen_prosody.includes /etc/prosody/prosody.cfg.lua 'Include "conf.d/*.cfg.lua"'
     """
-    return [event["pattern"] for event in _events(path, text) if event["kind"] == "include" and event["pattern"]]
+    return [each["pattern"] for each in service_prosody.events(path, text) if each["pattern"]]
 
 
 def listeners(files: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """
-    What the configuration says, in textual order; first what it does not say and Prosody does by default.
+    The configured listeners, in textual order; after Prosody's implicit defaults.
 
     files
         The text of every file that the service reads, with its includes, by path.
@@ -202,14 +176,14 @@ def dual_stack(files: dict[str, dict[str, Any]], options: dict[str, Any], bindv6
             edits.setdefault(setting["path"], []).append((start, end, words))
         notes += [f"{setting['place']}: {setting['name']}: {reason}" for reason in _reasons(setting)]
     return {
-        "files": {path: __salt__["text_edits.spliced"](files[path]["text"], each) for path, each in edits.items()},
+        "files": service_edits.rewritten(files, edits),
         "bindv6only": None,
         "notes": notes + state["notes"],
     }
 
 
 def _deciding(state: dict[str, Any], service: Service) -> list[dict[str, Any]]:
-    """The settings that decide on the addresses of a service: its list, or what the default list depends on."""
+    """The settings that determine the addresses of a service: its list, or what the default list depends on."""
     setting = _written(state, service, "interface")
     if setting:
         return [setting]
@@ -229,7 +203,7 @@ def _with_both(setting: dict[str, Any]) -> tuple[int, int, str]:
         return 0, 0, ""
     missing = OTHER[present[0]]
     for address in addresses:
-        if _version(address) in (6 if missing == "::" else 4, None):
+        if service_addresses.version(address) in (6 if missing == "::" else 4, None):
             raise SaltInvocationError(
                 f"{setting['place']}: `{missing}` would collide with `{address}`; "
                 f"take that one out of {setting['name']}"
@@ -313,28 +287,15 @@ def _values(setting: dict[str, Any]) -> list[Any]:
 
 
 def _address(interface: Any) -> str:
-    """What the kernel will see."""
-    return ADDRESSES.get(str(interface), str(interface))
-
-
-def _version(address: str) -> int | None:
-    try:
-        return ipaddress.ip_address(address).version
-    except ValueError:
-        return None  # a host name, of whichever family
+    """What the kernel will show."""
+    return service_addresses.ANY4 if interface == "*" else str(interface)
 
 
 def _reason(address: str) -> str:
     """Why an address is left alone; empty for a wildcard."""
     if not address:
         return "Lua has to compute it: cannot decide"
-    if address in OTHER:
-        return ""
-    try:
-        loopback = ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return "a host name: left alone"
-    return "loopback: left alone" if loopback else "one address: left alone"
+    return service_addresses.why_alone(address, single="one address")
 
 
 def _read(files: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -345,34 +306,23 @@ def _read(files: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "modules": set(),
         "disabled": set(),
         "notes": [],
-        "events": {},
-        "visits": 0,
         "order": 0,
     }
-    if files:
-        _walk(state["main"], files, state, [])
-    return state
 
+    def place(path: str, event: dict[str, Any]) -> str:
+        return str(event["place"])
 
-def _walk(path: str, files: dict[str, dict[str, Any]], state: dict[str, Any], above: list[str]) -> None:
-    state["visits"] += 1
-    if path in above or len(above) > DEPTH or state["visits"] > VISITS:
-        raise SaltInvocationError(f"{path}: includes that do not come to an end")
-    if path not in state["events"]:
-        state["events"][path] = _events(path, files[path]["text"])
-    included = iter(files[path]["includes"])
-    for event in state["events"][path]:
+    events = service_prosody.events
+    for step in service_includes.walk(files, state["main"], events, lambda event: bool(event["pattern"]), place):
+        event = step.statement
         state["order"] += 1
         if event["kind"] == "module":
             state["modules"].add(event["name"])
         elif event["kind"] == "setting":
             _set({**event, "order": state["order"]}, state)
-        elif event["pattern"]:
-            for each in next(included, []):
-                if each in files:
-                    _walk(each, files, state, [*above, path])
-        else:
+        elif not event["pattern"]:
             state["notes"].append(f"{event['place']}: {event['name']}: what Lua has to compute is not read")
+    return state
 
 
 def _set(setting: dict[str, Any], state: dict[str, Any]) -> None:
@@ -386,129 +336,3 @@ def _set(setting: dict[str, Any], state: dict[str, Any]) -> None:
             state["disabled"] = {str(each) for each in _values(setting)}
     elif re.search(r"(?:^|_)interfaces?$", name):
         state["notes"].append(f"{setting['place']}: {name} has no effect below a VirtualHost or Component")
-
-
-def _events(path: str, text: str) -> list[dict[str, Any]]:
-    """
-    What a file says outside of brackets, in textual order: ``setting``, ``include``, and ``module`` of a component.
-    """
-    tokens = list(_tokens(path, text))
-    result: list[dict[str, Any]] = []
-    brackets: list[Token] = []
-    control, host = 0, False
-    for index, token in enumerate(tokens):
-        after = tokens[index + 1] if index + 1 < len(tokens) else END
-        if token.kind == "symbol" and token.text in BRACKETS.values():
-            brackets.append(token)
-        elif token.kind == "symbol" and token.text in BRACKETS:
-            if not brackets or brackets.pop().text != BRACKETS[token.text]:
-                raise SaltInvocationError(f"{token.place}: a {token.text} without its {BRACKETS[token.text]}")
-        if brackets or token.kind != "name" or (index and tokens[index - 1].text in (".", ":", "local", "function")):
-            continue
-        event = {"name": token.text, "path": path, "line": int(token.place.split(":")[-2]), "place": token.place}
-        if token.text in CONTROL:
-            control = max(0, control + CONTROL[token.text])
-        elif token.text in HOSTS:
-            names, end = _arguments(tokens, index + 1)
-            if token.text.lower() == "component" and names:
-                result.append({**event, "kind": "module", "name": (*names, "component")[1]})
-            # A table behind it has the settings of the host, and the next ones are the server's again.
-            host = end.text != "{"
-        elif token.text in ("Include", "include", "RunScript"):
-            names, _ = _arguments(tokens, index + 1)
-            pattern = names[0] if names and token.text != "RunScript" else ""
-            pattern = posixpath.normpath(posixpath.join(posixpath.dirname(path), pattern)) if pattern else ""
-            result.append({**event, "kind": "include", "pattern": "" if "\0" in pattern else pattern})
-        elif after.text == "=" and after.kind == "symbol":
-            setting = {**event, **_literal(tokens, index + 2, text), "kind": "setting", "host": host}
-            others = _before(tokens, index)
-            # Plain is what stands under no condition, and is not one of several at once.
-            setting["dynamic"] = bool(setting["dynamic"] or control or others)
-            result += [{**setting, "name": name} for name in [*others, token.text]]
-    if brackets:
-        raise SaltInvocationError(f"{brackets[-1].place}: a {brackets[-1].text} that is not closed")
-    return result
-
-
-def _before(tokens: list[Token], index: int) -> list[str]:
-    """The other names of ``a, b = 1, 2``, in front of the last one."""
-    names: list[str] = []
-    while index > 1 and tokens[index - 1].text == "," and tokens[index - 2].kind == "name":
-        index -= 2
-        names.append(tokens[index].text)
-    return names
-
-
-def _arguments(tokens: list[Token], index: int) -> tuple[list[str], Token]:
-    """The one or two texts that a function is called with, with parentheses or without; and what stands behind."""
-    names: list[str] = []
-    while index < len(tokens):
-        token = tokens[index]
-        if token.kind == "string" and len(names) < 2:
-            names.append(_unquoted(token))
-        elif token.kind != "symbol" or token.text not in "()":
-            return names, token
-        index += 1
-    return names, END
-
-
-def _literal(tokens: list[Token], index: int, text: str) -> dict[str, Any]:
-    """
-    A plain value, or a table of plain values, and nothing behind it that belongs to the same expression.
-
-    Returns its ``value``, its ``text`` and its ``span`` in the file, the ``elements`` of a table, and whether it is
-    ``dynamic``: not plain.
-    """
-    first = tokens[index] if index < len(tokens) else END
-    elements: list[Token] = []
-    plain, last = _plain(first), index
-    if first.kind == "symbol" and first.text == "{":
-        last = index + 1
-        while last < len(tokens) and tokens[last].kind in ("string", "number"):
-            elements.append(tokens[last])
-            last += 1
-            if last < len(tokens) and tokens[last].kind == "symbol" and tokens[last].text in ",;":
-                last += 1
-            else:
-                break
-        plain = last < len(tokens) and tokens[last].kind == "symbol" and tokens[last].text == "}"
-    after = tokens[last + 1] if last + 1 < len(tokens) else END
-    ends = after.kind in ("end", "name") and after.text not in ("and", "or")
-    if not plain or not (ends or (after.kind == "symbol" and after.text in (";", "::"))):
-        return {"dynamic": True, "value": None, "text": "", "span": (0, 0), "elements": []}
-    span = (first.start, tokens[last].end)
-    value = [_scalar(each) for each in elements] if first.text == "{" else _scalar(first)
-    return {"dynamic": False, "value": value, "text": text[span[0] : span[1]], "span": span, "elements": elements}
-
-
-def _plain(token: Token) -> bool:
-    return token.kind in ("string", "number") or (token.kind == "name" and token.text in CONSTANTS)
-
-
-def _scalar(token: Token) -> str | bool | None:
-    """The value of a word; numbers stay as they are written."""
-    if token.kind == "name":
-        return CONSTANTS[token.text]
-    return _unquoted(token) if token.kind == "string" else token.text
-
-
-def _unquoted(token: Token) -> str:
-    if token.text.startswith("["):
-        width = token.text.index("[", 1) + 1
-        return token.text[width:-width].removeprefix("\n")
-    return re.sub(r"\\([\\\"'])", r"\1", token.text[1:-1])
-
-
-def _tokens(path: str, text: str) -> Iterator[Token]:
-    """The words of a text, without blanks and comments."""
-    line, begin = 1, 0
-    for match in TOKEN.finditer(text):
-        kind = str(match.lastgroup)
-        place = f"{path}:{line}:{match.start() - begin + 1}"
-        if kind == "open":
-            raise SaltInvocationError(f"{place}: a {match[0]} that is not closed")
-        if kind not in ("blank", "comment"):
-            yield Token(kind, match[0], match.start(), match.end(), place)
-        if "\n" in match[0]:
-            line += match[0].count("\n")
-            begin = match.start() + match[0].rindex("\n") + 1

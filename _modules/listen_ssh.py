@@ -1,35 +1,34 @@
 """
-How sshd's configuration says where it listens, and how it serves both families. It knows no host.
+How sshd's configuration says where it listens, and how it serves both families. It never accesses the host.
 
 * Without ``ListenAddress`` it listens on both families, one socket each: it sets IPV6_V6ONLY to 1 itself.
   ``ListenAddress ::`` alone is IPv6 only, whatever ``net.ipv6.bindv6only`` says.
 * ``Port`` and ``ListenAddress`` accumulate; of ``AddressFamily``, the first one counts, sshd_config(5).
-* Nobody is to be locked out: sockets are added here, none is taken away or moved.
+* To lock nobody out, sockets are only added here, never removed or moved.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import posixpath
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+import _dualstack_rooms
 from salt.exceptions import SaltInvocationError
 
-if TYPE_CHECKING:
-    __salt__: dict[str, Any] = {}
-
+with _dualstack_rooms.fresh(__file__):
+    import _dualstack_service_addresses as service_addresses
+    import _dualstack_service_edits as service_edits
+    import _dualstack_service_includes as service_includes
 __virtualname__ = "listen_ssh"
 
 MAIN = "/etc/ssh/sshd_config"
 ROOT = "/etc/ssh"
 
-ANY4, ANY6 = "0.0.0.0", "::"
-OTHER = {ANY4: ANY6, ANY6: ANY4}
-FAMILIES = {"any": [ANY4, ANY6], "inet": [ANY4], "inet6": [ANY6]}
-# SERVCONF_MAX_DEPTH, and a limit to what a tree of includes may grow to.
-DEPTH, VISITS = 16, 10000
+ANY4, ANY6, OTHER = service_addresses.ANY4, service_addresses.ANY6, service_addresses.OTHER
+
+ADDRESS_FAMILY = {"any": [ANY4, ANY6], "inet": [ANY4], "inet6": [ANY6]}
 
 KEYWORD = re.compile(r'[ \t\r]*(?:"(?P<quoted>[^"\n]*)"|(?P<bare>[^ \t\r\n="#][^ \t\r\n="]*))[ \t\r]*=?[ \t\r]*')
 # argv_split(): quotes can stand anywhere in a word, a comment only where one could begin.
@@ -47,6 +46,7 @@ class Directive(NamedTuple):
     spans: list[tuple[int, int]]  # where they stand in the text, quotes included
     start: int  # of the line
     end: int
+    everywhere: bool  # for every connection, as far as its own file says
 
 
 class Listen(NamedTuple):
@@ -67,7 +67,7 @@ class Settings(NamedTuple):
 
 def about() -> dict[str, Any]:
     """
-    What is known of the service itself.
+    Facts about the service itself.
 
     Returns ``files`` to begin reading with, patterns of its ``processes`` and ``units``, its name for service(8),
     ``init``, its own keys in the pillar, ``options``, of which there are none, the command that checks its
@@ -121,8 +121,8 @@ def listeners(files: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
         :py:func:`includes` matched.
 
     Returns one dictionary for each socket, in the order of the text, with ``port``, ``transport``, ``address``,
-    ``v6only``, ``file``, ``line`` and ``note``; what stands nowhere is on line 0. Raises ``SaltInvocationError`` where
-    a text cannot be read.
+    ``v6only``, ``file``, ``line`` and ``note``; implicit ones are on line 0. Raises ``SaltInvocationError`` where a
+    text cannot be read.
 
     CLI Example:
 
@@ -134,10 +134,10 @@ def listeners(files: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     sockets: list[tuple[str, str, Directive | None, str]] = []
     if not settings.listens:
         for port, directive in settings.ports:
-            sockets += [(address, port, directive, "") for address in FAMILIES[settings.family]]
+            sockets += [(address, port, directive, "") for address in ADDRESS_FAMILY[settings.family]]
     for each in settings.listens:
         note = each.note
-        if each.address in OTHER and each.address not in FAMILIES[settings.family]:
+        if each.address in OTHER and each.address not in ADDRESS_FAMILY[settings.family]:
             note = f"`AddressFamily {settings.family}` excludes it: sshd does not start"
         sockets += [(each.address, port, each.directive, note) for port in _ports(each, settings)]
     return [
@@ -156,7 +156,7 @@ def listeners(files: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
 
 def dual_stack(files: dict[str, dict[str, Any]], options: dict[str, Any], bindv6only: int = 0) -> dict[str, Any]:
     """
-    The same configuration, listening on both families: sockets are added, none is taken away.
+    The same configuration, listening on both families: sockets are added, none is removed.
 
     files
         As :py:func:`listeners` takes them.
@@ -184,7 +184,7 @@ def dual_stack(files: dict[str, dict[str, Any]], options: dict[str, Any], bindv6
             edits.setdefault(at.path, []).append((*at.spans[0], "any"))
         else:
             notes.append(f"{_place(at)}: `AddressFamily {settings.family}` was left alone: no address is a wildcard")
-    # Sockets by address, port and routing domain; those that are not wildcards stand in the way of one.
+    # Sockets by address, port and routing domain; those that are not wildcards prevent one.
     taken = {(each.address, port, each.domain) for each in settings.listens for port in _ports(each, settings)}
     narrow: dict[tuple[str, str, tuple[str, ...]], Listen] = {}
     for each in settings.listens:
@@ -210,7 +210,7 @@ def dual_stack(files: dict[str, dict[str, Any]], options: dict[str, Any], bindv6
                 _insertion(files[each.directive.path]["text"], each, list(dict.fromkeys(targets)))
             )
     return {
-        "files": {path: __salt__["text_edits.spliced"](files[path]["text"], each) for path, each in edits.items()},
+        "files": service_edits.rewritten(files, edits),
         "bindv6only": None,
         "notes": list(dict.fromkeys(notes)),
     }
@@ -222,7 +222,7 @@ def _error(directive: Directive, column: int, what: str) -> SaltInvocationError:
 
 def _directives(path: str, text: str) -> Iterator[Directive]:
     """The directives of one file that matter here."""
-    start = 0
+    start, everywhere = 0, True
     for number, line in enumerate(text.split("\n"), 1):
         first, start = start, start + len(line) + 1
         match = KEYWORD.match(line)
@@ -230,7 +230,7 @@ def _directives(path: str, text: str) -> Iterator[Directive]:
         if not match or keyword not in KEYWORDS:
             continue
         end = first + len(line.rstrip("\r"))
-        directive = Directive(path, number, keyword, [], [], first, end)
+        directive = Directive(path, number, keyword, [], [], first, end, everywhere)
         position = match.end()
         while position < len(line) and line[position] != "#":
             if line[position] in " \t\r":
@@ -246,6 +246,9 @@ def _directives(path: str, text: str) -> Iterator[Directive]:
             directive.spans.append((first + word.start(), first + word.end()))
         if not directive.words:
             raise _error(directive, len(line.rstrip()) + 1, f"nothing behind `{keyword}`")
+        if keyword == "match":
+            # `Match all` ends a block, measured with 9.2; one inside of an included file ends with the file.
+            everywhere = [word.lower() for word in directive.words] == ["all"]
         yield directive
 
 
@@ -255,25 +258,12 @@ def _patterns(directive: Directive) -> list[str]:
 
 def _walk(files: dict[str, dict[str, Any]]) -> Iterator[tuple[Directive, bool]]:
     """The directives of all files in the order in which sshd reads them, and whether they hold for every connection."""
-    visits = [0]
 
-    def walk(path: str, outer: bool, trail: tuple[str, ...]) -> Iterator[tuple[Directive, bool]]:
-        matched, everywhere = iter(files[path].get("includes") or []), outer
-        for each in _directives(path, files[path]["text"]):
-            if each.keyword == "match":
-                # `Match all` ends a block, measured with 9.2; one inside of an included file ends with the file.
-                everywhere = outer and [word.lower() for word in each.words] == ["all"]
-            yield each, everywhere
-            for target in [target for _ in _patterns(each) for target in next(matched, [])]:
-                if target not in files:
-                    continue
-                visits[0] += 1
-                if target in trail or len(trail) > DEPTH or visits[0] > VISITS:
-                    raise _error(each, 1, f"{target} is included without an end")
-                yield from walk(target, everywhere, (*trail, target))
+    def place(path: str, each: Directive) -> str:
+        return f"{path}:{each.line}:1"
 
-    if MAIN in files:
-        yield from walk(MAIN, True, (MAIN,))
+    for step in service_includes.walk(files, MAIN, _directives, lambda each: len(_patterns(each)), place):
+        yield step.statement, all(each.everywhere for each in (*step.above, step.statement))
 
 
 def _settings(files: dict[str, dict[str, Any]]) -> Settings:
@@ -291,7 +281,7 @@ def _settings(files: dict[str, dict[str, Any]]) -> Settings:
             listens.append(_listen(each))
         elif each.keyword == "addressfamily" and not family_at:
             family, family_at = each.words[0].lower(), each
-            if family not in FAMILIES:
+            if family not in ADDRESS_FAMILY:
                 column = each.spans[0][0] - each.start + 1
                 raise _error(each, column, f"'{each.words[0]}' is not an address family; expected any, inet or inet6")
     return Settings(ports or [("22", None)], family, family_at, listens, matches)
@@ -308,16 +298,13 @@ def _listen(directive: Directive) -> Listen:
     match = re.fullmatch(r"\[(?P<boxed>[^]]*)\](?::(?P<port>[^:]+))?|(?P<host>[^:\[]*):(?P<own>[^:]+)", word)
     host = (match["boxed"] or match["host"] or "") if match else word
     port = _number(match["port"] or match["own"] or "") if match else ""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        named = re.fullmatch(r"[A-Za-z0-9._-]+", host)
-        note = "a host name: left alone" if named else "no address and port: cannot decide"
-        return Listen(directive, host, port, tuple(domain), note)
-    if port and not re.fullmatch(r"[A-Za-z0-9-]+", port):
+    note = service_addresses.why_alone(host)
+    if service_addresses.version(host) is None:
+        if not re.fullmatch(r"[A-Za-z0-9._-]+", host):
+            note = "no address and port: cannot decide"
+    elif port and not re.fullmatch(r"[A-Za-z0-9-]+", port):
         return Listen(directive, word, "", tuple(domain), "no address and port: cannot decide")
-    note = "loopback: left alone" if address.is_loopback else "a specific address: left alone"
-    return Listen(directive, str(address), port, tuple(domain), "" if address.is_unspecified else note)
+    return Listen(directive, service_addresses.canonical(host), port, tuple(domain), note)
 
 
 def _ports(listen: Listen, settings: Settings) -> list[str]:

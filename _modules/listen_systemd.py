@@ -1,13 +1,13 @@
 """
-The listeners in socket units, systemd.socket(5): seen, not written. PURE: knows no host.
+The listeners in socket units, systemd.socket(5): read, not written. PURE: never accesses the host.
 
 The services are plug-ins: an execution module ``listen_<service>`` with the functions of this one.
 
 * A bare port, ``ListenStream=22``, is ``[::]:22``; what ``BindIPv6Only=`` then leaves to the kernel is IPv6 only with
-  ``net.ipv6.bindv6only=1``. Debian's ``ssh.socket`` is such a unit: an administrator is locked out by it.
-* ``BindIPv6Only=`` counts for every socket of the unit, wherever it stands. An empty ``ListenStream=`` takes away all
-  that stands before it, of every kind.
-* Which units are enabled is no part of their files: what listens is known by the kernel.
+  ``net.ipv6.bindv6only=1``. Debian's ``ssh.socket`` is such a unit: it would lock an administrator out.
+* ``BindIPv6Only=`` applies to every socket of the unit, wherever it stands. An empty ``ListenStream=`` removes all
+  listeners before it, of every kind.
+* Whether a unit is enabled is not in its files: the kernel shows what listens.
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ import ipaddress
 import re
 from typing import Any
 
+import _dualstack_rooms
 from salt.exceptions import SaltInvocationError
 
+with _dualstack_rooms.fresh(__file__):
+    import _dualstack_service_addresses as service_addresses
 __virtualname__ = "listen_systemd"
 
 # Where units are looked for, systemd.unit(5): the first file of a name counts, and masks the others.
@@ -48,13 +51,13 @@ V6ONLY = {
 }
 ADDRESS = re.compile(r"(?:(?P<v4>[0-9.]+):|\[(?P<v6>[^\]]+)\]:)?(?P<port>[0-9]{1,5})(?:%\S+)?")
 NO_PORT = ("/", "@", "vsock")
-WILDCARDS = ("0.0.0.0", "::")
+WILDCARDS = tuple(service_addresses.OTHER)
 DROP_IN = "dual-stack.conf"
 
 
 def about() -> dict[str, Any]:
     """
-    What is known of socket units.
+    Facts about socket units.
 
     Returns ``files``, ``processes``, ``units``, ``init``, ``options``, ``check`` and ``protocols``. There is nothing to
     restart as a whole, no key in the pillar, and no checker.
@@ -100,7 +103,7 @@ def includes(path: str, text: str) -> list[str]:
 
 def listeners(files: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """
-    What the socket units say, each with its drop-ins.
+    The listeners of the socket units, each with its drop-ins.
 
     files
         The text of every unit and drop-in, by path.
@@ -171,7 +174,7 @@ def _dual(group: list[dict[str, Any]], bindv6only: int) -> bool:
 
 
 def _advice(name: str, wildcards: list[dict[str, Any]]) -> str:
-    """The drop-in that makes a unit dual-stack whatever the sysctl says, in one sentence."""
+    """The drop-in that makes a unit dual-stack independently of the sysctl, in one sentence."""
     groups = _by_port(wildcards)
     ports = ", ".join(f"{transport}/{port}" for transport, port in groups)
     if all(each["address"] == "::" for each in wildcards):

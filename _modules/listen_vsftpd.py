@@ -1,25 +1,26 @@
 """
-The listener in the configuration of vsftpd, vsftpd.conf(5). It knows no host.
+The listener in the configuration of vsftpd, vsftpd.conf(5). It never accesses the host.
 
 The services are plug-ins: an execution module ``listen_<service>`` with the functions of this one.
 
 * vsftpd has one socket: ``listen=YES`` is IPv4 only, ``listen_ipv6=YES`` is ``::`` and leaves ``IPV6_V6ONLY`` to the
-  kernel; with both it exits, with neither somebody else listens for it. So dual-stack needs ``net.ipv6.bindv6only=0``.
+  kernel; with both it exits, with neither another process listens for it. So dual-stack needs
+  ``net.ipv6.bindv6only=0``.
 * Measured with Debian's 3.0.3: white space is legal before a name and nowhere else, ``#`` begins a comment only as the
-  first sign of a line, the last assignment wins, a port that begins with 0 is octal.
+  first character of a line, the last assignment wins, a port that begins with 0 is octal.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import _dualstack_rooms
 from salt.exceptions import SaltInvocationError
 
-if TYPE_CHECKING:
-    __salt__: dict[str, Any] = {}
-
+with _dualstack_rooms.fresh(__file__):
+    import _dualstack_service_addresses as service_addresses
+    import _dualstack_service_edits as service_edits
 __virtualname__ = "listen_vsftpd"
 
 MAIN = "/etc/vsftpd.conf"
@@ -34,7 +35,7 @@ FALSE = ("NO", "FALSE", "0")
 
 def about() -> dict[str, Any]:
     """
-    What is known of the service.
+    Facts about the service.
 
     Returns ``files``, ``processes``, ``units``, ``init``, ``options`` and ``check`` (vsftpd has none of these two) and
     ``protocols``.
@@ -79,7 +80,7 @@ def includes(path: str, text: str) -> list[str]:
 
 def listeners(files: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """
-    What the configuration says; every file is an instance of its own.
+    The configured listeners; every file is an instance of its own.
 
     files
         The text of every file, by path.
@@ -164,19 +165,18 @@ def _switched(text: str, settings: dict[str, dict[str, Any]]) -> str:
     if V6 not in settings:
         end = settings[V4]["span"][1]
         edits.append((end, end, f"\n{V6}=YES"))
-    result: str = __salt__["text_edits.spliced"](text, edits)
-    return result
+    return service_edits.spliced(text, edits)
 
 
 def _sockets(settings: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """The sockets that a file asks for, in textual order; Debian's vsftpd was compiled to ask for none."""
+    """The sockets that a file asks for, in textual order; Debian's vsftpd asks for none by default."""
     switches = sorted((name for name in (V4, V6) if _on(settings, name)), key=lambda name: settings[name]["line"])
     result = []
     for switch in switches:
         address, port = _address(settings, switch), _port(settings)
         note = _reason(address)
         if port is None:
-            note = "listen_port is no port"
+            note = "listen_port is not a port"
         if len(switches) == 2:
             note = "vsftpd does not start with both, listen and listen_ipv6"
         result.append({"address": address, "port": port, "line": settings[switch]["line"], "note": note})
@@ -188,25 +188,19 @@ def _on(settings: dict[str, dict[str, Any]], name: str) -> bool:
 
 
 def _address(settings: dict[str, dict[str, Any]], switch: str) -> str:
-    name, wildcard = ("listen_address", "0.0.0.0") if switch == V4 else ("listen_address6", "::")
+    name, wildcard = (
+        ("listen_address", service_addresses.ANY4) if switch == V4 else ("listen_address6", service_addresses.ANY6)
+    )
     # inet_aton(3) takes white space at the end, and 0.
     written = str(settings.get(name, {}).get("value", "")).rstrip()
     if not written or (name, written) == ("listen_address", "0"):
         return wildcard
-    try:
-        return str(ipaddress.ip_address(written))
-    except ValueError:
-        return written
+    return service_addresses.canonical(written)
 
 
 def _reason(address: str) -> str:
     """Why an address is left alone; empty for a wildcard."""
-    if address in ("0.0.0.0", "::"):
-        return ""
-    try:
-        return "loopback: left alone" if ipaddress.ip_address(address).is_loopback else "one address: left alone"
-    except ValueError:
-        return "no address that vsftpd knows: left alone"
+    return service_addresses.why_alone(address, single="one address", name="no address that vsftpd knows")
 
 
 def _port(settings: dict[str, dict[str, Any]]) -> int | None:
@@ -218,7 +212,7 @@ def _port(settings: dict[str, dict[str, Any]]) -> int | None:
 
 
 def _settings(path: str, text: str) -> dict[str, dict[str, Any]]:
-    """What the file says of the listener, by name: the last ``value``, its ``line``, and its ``span`` in the text."""
+    """The file's settings of the listener, by name: the last ``value``, its ``line``, and its ``span`` in the text."""
     result = {}
     offset = 0
     for number, line in enumerate(text.split("\n"), 1):
@@ -240,5 +234,5 @@ def _settings(path: str, text: str) -> dict[str, dict[str, Any]]:
 
 def _switch(place: str, name: str, value: str) -> bool:
     if value.upper() not in (*TRUE, *FALSE):
-        raise SaltInvocationError(f"{place}: {name} is {value!r}, which vsftpd takes neither for YES nor for NO")
+        raise SaltInvocationError(f"{place}: {name} is {value!r}, which vsftpd reads neither as YES nor as NO")
     return value.upper() in TRUE

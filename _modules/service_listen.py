@@ -1,43 +1,53 @@
 """
-The services of this host and the families they answer on: seen, judged, probed, converged.
+The services of this host and the families they answer on: inspecting them, and what the states ``service_listen`` do.
 
-Listening is a fact, not a line of a configuration: all of this starts from the kernel's own sockets, and believes
-a service only what it answers. What a service's configuration looks like is known by its plug-in, ``listen_<service>``.
+Read-only functions: :py:func:`sockets`, :py:func:`audit`, :py:func:`probe`, :py:func:`plan`, :py:func:`harmed`. The
+others do what the state of their name does, and return what it returns.
+
+All of this starts from the kernel's own sockets, not from configuration files, and trusts only a service's own answers.
+Its plug-in, ``listen_<service>``, knows its configuration format.
 """
 
 from __future__ import annotations
 
-import difflib
-import re
-import time
 from typing import TYPE_CHECKING, Any
 
-from salt.exceptions import CommandExecutionError, SaltException, SaltInvocationError
+import _dualstack_rooms
 
+with _dualstack_rooms.fresh(__file__):
+    import _dualstack_converge as converge
+    import _dualstack_dns_address as dns_address
+    import _dualstack_plugins as plugins
+    import _dualstack_service_answers as service_answers
+    import _dualstack_service_audit as service_audit
+    import _dualstack_service_change as service_change
+    import _dualstack_service_outside as service_outside
+    import _dualstack_service_pillar as service_pillar
+    import _dualstack_settings as settings
 if TYPE_CHECKING:
     __salt__: dict[str, Any] = {}
+    __opts__: dict[str, Any] = {}
+    __pillar__: dict[str, Any] = {}
 
 __virtualname__ = "service_listen"
 
-FAMILIES = {"ipv4": "127.0.0.1", "ipv6": "::1"}  # each with the address by which a service on all addresses is asked
-PARAMETER = "net.ipv6.bindv6only"
-PROBE = 5.0  # seconds for one answer
-COMMON = ("ports", "protocols", "timeout")  # the keys that every service has in the pillar
-TIMEOUT = 120  # seconds for a service to stop, and as many to answer after its start
-# What must not be shown where it stands near a listener, as the passwords of ejabberd's transports do.
-SECRET = re.compile(r"""((?:password|passwd|secret)\w*["']?\s*[:=,]?\s*)("[^"]*"|'[^']*'|[^\s,}\])]+)""", re.IGNORECASE)
-
 
 # --------------------------------------------------------------------------------------------------------------
-# Seeing
+# Read-only
 
 
 def sockets() -> dict[str, Any]:
     """
     Every listening socket of this host, from the kernel's own tables.
 
-    Returns ``sockets``, each as ``socket_diag.listening`` has it and with its ``service``, and ``unseen``: sentences
-    about what this user could not see.
+    Returns ``sockets`` and ``unseen``. Each of ``sockets``, sorted::
+
+        {"transport": "tcp", "family": "ipv6", "address": "::", "port": 25, "interface": "", "v6only": False,
+         "families": ["ipv4", "ipv6"], "uid": 0, "inode": 12345, "pids": [812], "service": "postfix"}
+
+    ``families`` are those that the socket really serves, and ``service`` is the one that its process belongs to.
+    ``unseen`` holds a sentence for all that this user could not see. Raises ``CommandExecutionError`` where a plug-in
+    cannot be loaded.
 
     CLI Example:
 
@@ -45,112 +55,31 @@ def sockets() -> dict[str, Any]:
 
         salt '*' service_listen.sockets
     """
-    found: dict[str, Any] = __salt__["socket_diag.listening"]()
-    owners: dict[int, str] = {}
-    for each in found["sockets"]:
-        for pid in each["pids"]:
-            if pid not in owners:
-                owners[pid] = __salt__["service_host.owner"](__salt__["socket_diag.process"](pid))
-        each["service"] = next((owners[pid] for pid in each["pids"] if owners[pid]), "")
-    return found
+    return service_audit.sockets(plugins.services(__salt__))
 
 
 def audit(bindv6only: int | None = None) -> dict[str, Any]:
     """
-    Which services miss a family now, and which would lose one at their next start.
+    Which services lack a family now, and which would lose one at their next start.
 
     bindv6only
-        The value of ``net.ipv6.bindv6only`` to judge by; by default the live one.
+        The value of ``net.ipv6.bindv6only`` to judge by, 0 or 1; by default the live one.
 
     Returns ``{service: {...}}`` for what listens on all addresses, TCP and UDP, with these keys, each a list of
-    ``tcp/PORT``: ``serves``, by families (``{"ipv4": [...], "ipv6": [...]}``); ``misses``, likewise, where the
-    service serves the other family only; ``loses_ipv4``: at its next start with that value; ``collides``: it will
-    not start with that value, since two of its sockets claim the same port; ``unsure``: it will serve the same
-    only if the program sets ``IPV6_V6ONLY`` by itself, which is not known of it.
+    ``tcp/PORT``: ``serves``, by families (``{"ipv4": [...], "ipv6": [...]}``); ``misses``, likewise, where the service
+    serves the other family only; ``loses_ipv4``: at its next start with that value; ``collides``: it will not start
+    with that value, since two of its sockets claim the same port; ``unsure``: it will serve the same only if the
+    program sets ``IPV6_V6ONLY`` itself, which is not known. Raises ``CommandExecutionError`` where a plug-in cannot be
+    loaded.
 
     CLI Example:
 
     .. code-block:: bash
 
+        salt '*' service_listen.audit
         salt '*' service_listen.audit 1
     """
-    value = _bindv6only() if bindv6only is None else bindv6only
-    by_service: dict[str, list[dict[str, Any]]] = {}
-    for each in sockets()["sockets"]:
-        by_service.setdefault(each["service"] or "unknown", []).append(each)
-    judged = {}
-    for name, own in sorted(by_service.items()):
-        ports = __salt__["listening_verdict.by_port"](own)
-        if ports:
-            for service, verdict in _judge(name, ports, value).items():
-                judged[service] = verdict
-    return judged
-
-
-def _judge(name: str, ports: dict[str, list[dict[str, Any]]], value: int) -> dict[str, Any]:
-    """The verdict on one service; on systemd's sockets, one on each of its socket units."""
-    configured = _configured(name)
-    verdicts: dict[str, Any] = {}
-    for port, own in ports.items():
-        written = configured.get(port, [])
-        follows = _follows(name, own, written)
-        label = next((each["note"] for each in written if each["note"].endswith(".socket")), name)
-        verdict = verdicts.setdefault(
-            label,
-            {
-                "serves": {family: [] for family in FAMILIES},
-                "misses": {family: [] for family in FAMILIES},
-                **{key: [] for key in ("loses_ipv4", "collides", "unsure")},
-            },
-        )
-        now = __salt__["listening_verdict.families"](own)
-        for family in FAMILIES:
-            verdict["serves" if family in now else "misses"][family].append(port)
-        then = __salt__["listening_verdict.after_start"](own, follows is not False, value)
-        if set(now) <= set(then):
-            continue
-        if follows is None:
-            verdict["unsure"].append(port)
-        elif not then:
-            verdict["collides"].append(port)
-        else:
-            verdict["loses_ipv4"].append(port)
-    return verdicts
-
-
-def _configured(name: str) -> dict[str, list[dict[str, Any]]]:
-    """What the configuration of a service says of its listeners, by port; nothing where it cannot be read."""
-    if name not in __salt__["service_host.names"]():
-        return {}
-    try:
-        files = __salt__["service_host.configuration"](name)
-        found: dict[str, Any] = __salt__["listening_verdict.by_port"](__salt__[f"listen_{name}.listeners"](files))
-    except (SaltException, OSError):
-        return {}  # the daemon runs nevertheless; the plan of its convergence says what is wrong with its files
-    return found
-
-
-def _follows(name: str, own: list[dict[str, Any]], written: list[dict[str, Any]]) -> bool | None:
-    """
-    Whether a service leaves IPV6_V6ONLY of a port to the kernel; ``None`` if that cannot be known.
-
-    The socket's own flag proves nothing: the parameter may have been another one when it was made.
-    """
-    if not any(each["address"] == "::" for each in own):
-        return False
-    for each in written:
-        if each["address"] == "::":
-            return each["v6only"] is None
-    if name in __salt__["service_host.names"]():
-        sets = __salt__["service_host.about"](name).get("sets_v6only")
-        return None if sets is None else not sets
-    programs = {__salt__["socket_diag.process"](pid)["name"] for each in own for pid in each["pids"]}
-    programs.discard("")  # one that has ended since: a daemon's child holds its sockets too
-    return False if programs and programs <= set(__salt__["known_daemons.sets_v6only"]()) else None
-
-
-def _bindv6only() -> int:
-    return int(__salt__["host_files.read"]("/proc/sys/net/ipv6/bindv6only") or 0)
+    return service_audit.audit(plugins.services(__salt__), bindv6only)
 
 
 def probe(
@@ -160,210 +89,29 @@ def probe(
     addresses: list[str] | None = None,
 ) -> list[dict[str, Any]]:
     """
-    Ask a service whether it answers, on each family and port.
+    Check whether a service answers, on each family and port.
 
     name
         The service.
     ports
         TCP ports; by default those on which it listens for all addresses and that its configuration names.
     protocols
-        What is spoken on a port, where it is not the usual: ``{8443: https}``.
+        The protocol of a port, if it is not the usual one: ``{8443: https}``.
     addresses
         Of this host; by default ``127.0.0.1`` and ``::1``.
 
-    Returns what ``service_probe.probe`` says of each: ``address``, ``port``, ``protocol``, ``answers``, ``banner``,
-    ``error`` and ``seconds``. Raises ``CommandExecutionError`` where there is no port to ask.
+    Returns for each ``address``, ``port``, ``protocol``, ``answers``, ``banner``, ``error`` and ``seconds``. Raises
+    ``SaltInvocationError`` for wrong arguments, and ``CommandExecutionError`` where there is no port to ask.
 
     CLI Example:
 
     .. code-block:: bash
 
-        salt '*' service_listen.probe postfix
+        salt '*' service_listen.probe ssh '[22]'
+        salt '*' service_listen.probe apache2 ports='[8443]' protocols='{8443: https}'
     """
-    _refuse(name, {"protocols": protocols or {}, **({"ports": ports} if ports is not None else {})})
-    ports = ports or _usual_ports(name, _own(name))
-    if not ports:
-        raise CommandExecutionError(f"{name} listens on no TCP port that is open to all")
-    targets = _targets(name, ports, protocols or {}, addresses)
-    answers: list[dict[str, Any]] = __salt__["service_probe.probe_all"](targets, PROBE)
-    return answers
-
-
-def public_addresses() -> list[str]:
-    """
-    The addresses of this host by which others reach it: all but those of loopback and link.
-
-    Raises ``CommandExecutionError`` where there are none of one family.
-
-    CLI Example:
-
-    .. code-block:: bash
-
-        salt '*' service_listen.public_addresses
-    """
-    four: list[str] = __salt__["network.ip_addrs"]()
-    six = [each for each in __salt__["network.ip_addrs6"]() if not each.lower().startswith("fe80:")]
-    for family, found in (("IPv4", four), ("IPv6", six)):
-        if not found:
-            raise CommandExecutionError(f"this host has no {family} address but those of loopback and link")
-    return [*four, *six]
-
-
-def bindv6only_is(value: int) -> bool:
-    """
-    Whether ``net.ipv6.bindv6only`` has a value now, and will have it at the next boot.
-
-    value
-        0 or 1.
-
-    CLI Example:
-
-    .. code-block:: bash
-
-        salt '*' service_listen.bindv6only_is 1
-    """
-    return _bindv6only() == value == int(__salt__["boot_sysctl.value"](PARAMETER) or 0)
-
-
-def _own(name: str) -> list[dict[str, Any]]:
-    return [each for each in sockets()["sockets"] if each["service"] == name]
-
-
-def _inodes(own: list[dict[str, Any]]) -> list[int]:
-    return sorted(each["inode"] for each in own)
-
-
-def _usual_ports(name: str, own: list[dict[str, Any]]) -> list[int]:
-    """The TCP ports that a service is configured for, and that are open to all if it runs."""
-    configured = _configured(name)
-    ports = __salt__["listening_verdict.by_port"](own) if own else configured
-    return [int(each.partition("/")[2]) for each in ports if each in configured and each.startswith("tcp/")]
-
-
-def _targets(
-    name: str, ports: list[int], protocols: dict[Any, str], addresses: list[str] | None = None
-) -> list[dict[str, Any]]:
-    known = {**__salt__["service_host.about"](name)["protocols"], **{int(k): v for k, v in protocols.items()}}
-    return [
-        {"address": address, "port": port, "protocol": known.get(port, "tcp")}
-        for port in ports
-        for address in addresses or FAMILIES.values()
-    ]
-
-
-def harmed(bindv6only: int, services: dict[str, Any] | None = None, exceptions: list[str] | None = None) -> list[str]:
-    """
-    Which services a value of ``net.ipv6.bindv6only`` would harm at their next start.
-
-    bindv6only
-        The value, 0 or 1.
-    services
-        Those that are converged in the same run, with their settings as in ``ipv6:services``: they count as what
-        they will be then.
-    exceptions
-        The names of services that may be harmed.
-
-    Returns one sentence for each.
-
-    CLI Example:
-
-    .. code-block:: bash
-
-        salt '*' service_listen.harmed 1 exceptions='[vsftpd]'
-    """
-    services = services or {}
-    sentences = []
-    for name, verdict in audit(bindv6only).items():
-        if name in (exceptions or []) or (name in services and _withstands(name, services[name] or {}, bindv6only)):
-            continue
-        for key, words in (
-            ("loses_ipv4", "would lose IPv4 on {}"),
-            ("collides", "would not start, since its listeners on {} collide"),
-            ("unsure", "may lose a family on {}: its program is not known to set IPV6_V6ONLY by itself"),
-        ):
-            if verdict[key]:
-                sentences.append(f"{name} {words.format(', '.join(verdict[key]))}")
-    return sentences
-
-
-def _withstands(name: str, settings: dict[str, Any], value: int) -> bool:
-    """Whether a service that is converged in this run serves what it should with that value."""
-    own = {key: each for key, each in settings.items() if key not in COMMON}
-    _refuse(name, settings)
-    files = _files(name)
-    dual = __salt__[f"listen_{name}.dual_stack"](files, own, value)
-    listeners = __salt__[f"listen_{name}.listeners"](_afterwards(files, dual))
-    ports = __salt__["listening_verdict.by_port"](listeners)
-    return dual["bindv6only"] in (None, value) and all(
-        __salt__["listening_verdict.families"](each, value) == list(FAMILIES)
-        and not __salt__["listening_verdict.collide"](each, value)
-        for each in ports.values()
-    )
-
-
-# --------------------------------------------------------------------------------------------------------------
-# Planning
-
-
-def errors(services: dict[Any, Any]) -> list[str]:
-    """
-    What is wrong with the pillar ``ipv6:services``, as far as that can be told without a host.
-
-    services
-        ``{service: {key: value}}``.
-
-    Returns sentences that begin with the key.
-
-    CLI Example:
-
-    .. code-block:: bash
-
-        salt-call service_listen.errors '{postfix: {ports: [smtp]}}'
-    """
-    problems = []
-    known = __salt__["service_host.names"]()
-    for name, settings in services.items():
-        if name not in known and f"listen_{name}.about" not in __salt__:
-            problems.append(f"{name}: not a service that is known; expected one of {', '.join(known)}")
-        elif settings is not None and not isinstance(settings, dict):
-            problems.append(f"{name}: expected a mapping, found {settings!r}")
-        else:
-            problems += [f"{name}:{each}" for each in _setting_errors(name, dict(settings or {}))]
-    return problems
-
-
-def _setting_errors(name: str, settings: dict[Any, Any]) -> list[str]:
-    problems = []
-    ports = settings.pop("ports", None)
-    if ports is not None and (not isinstance(ports, list) or not ports or not all(map(_is_port, ports))):
-        problems.append(f"ports: {ports!r} is not a list of TCP ports, as [25, 587]")
-    elif ports is not None and len(set(ports)) < len(ports):
-        problems.append(f"ports: {ports!r} has a port twice; expected each once")
-    protocols = settings.pop("protocols", None)
-    protocols = {} if protocols is None else protocols
-    known = __salt__["service_probe.protocols"]()
-    if not isinstance(protocols, dict):
-        problems.append(f"protocols: expected a mapping as {{8443: https}}, found {protocols!r}")
-    else:
-        for port, protocol in protocols.items():
-            # Jinja's json makes a text of a key that is a number.
-            number = int(port) if isinstance(port, str) and re.fullmatch("[0-9]{1,5}", port) else port
-            if not _is_port(number) or protocol not in known:
-                found = f"{port!r}: {protocol!r}"
-                problems.append(f"protocols: {found} is not a port and its protocol; expected {', '.join(known)}")
-    timeout = settings.pop("timeout", TIMEOUT)
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout <= 3600:
-        problems.append(f"timeout: {timeout!r} is not a number of seconds up to 3600")
-    own = __salt__["service_host.about"](name)["options"]
-    expected = ", ".join([*COMMON, *own])
-    problems += [f"{key}: unknown key; expected one of {expected}" for key in settings if key not in own]
-    if own:
-        problems += __salt__[f"listen_{name}.errors"]({key: settings[key] for key in own if key in settings})
-    return problems
-
-
-def _is_port(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 65536
+    given = _given(ports=ports, protocols=protocols)
+    return service_answers.ask(plugins.services(__salt__), name, given, addresses)
 
 
 def plan(name: str, bindv6only: int | None = None, **options: Any) -> str:
@@ -373,308 +121,289 @@ def plan(name: str, bindv6only: int | None = None, **options: Any) -> str:
     name
         The service.
     bindv6only
-        The value of ``net.ipv6.bindv6only`` that will hold when it starts; by default the live one.
+        The value of ``net.ipv6.bindv6only`` that will hold when it starts, 0 or 1; by default the live one.
     options
-        The service's own keys in the pillar.
+        The service's own keys in the pillar, such as ``listeners=dual`` for ejabberd.
 
-    Returns a unified diff; an empty text where nothing has to change. Unlike the state, this does not ask whether
-    the service already answers.
+    Returns a unified diff without secrets; an empty text where nothing has to change. Unlike the state, this does not
+    ask whether the service already answers. Raises ``SaltInvocationError`` for wrong arguments and for files that
+    cannot be read or changed, and ``CommandExecutionError`` where the service is not installed.
 
     CLI Example:
 
     .. code-block:: bash
 
-        salt '*' service_listen.plan dovecot
+        salt '*' service_listen.plan ssh
     """
-    own = {key: value for key, value in options.items() if not key.startswith("__")}
-    _refuse(name, own)
-    files = _files(name)
-    value = _bindv6only() if bindv6only is None else bindv6only
-    wanted = __salt__[f"listen_{name}.dual_stack"](files, own, value)
-    return "\n".join(_diff(path, files[path]["text"], text) for path, text in wanted["files"].items())
+    own = {key: each for key, each in options.items() if not converge.is_salts_own(key)}
+    return service_change.diff(plugins.services(__salt__), name, own, bindv6only)
 
 
-def plan_dual_stack(
+def harmed(bindv6only: int, services: dict[str, Any] | None = None, exceptions: list[str] | None = None) -> list[str]:
+    """
+    Which services a value of ``net.ipv6.bindv6only`` would harm at their next start.
+
+    bindv6only
+        The value, 0 or 1.
+    services
+        Those that are converged in the same run, with their settings as in ``ipv6:services``: their new configuration
+        counts.
+    exceptions
+        The names of services that may be harmed.
+
+    Returns one sentence for each. Raises ``SaltInvocationError`` for wrong settings of a service that is converged,
+    and where its files cannot be changed; ``CommandExecutionError`` where it is not installed.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' service_listen.harmed 1
+    """
+    return service_audit.harmed(plugins.services(__salt__), bindv6only, services, exceptions)
+
+
+# --------------------------------------------------------------------------------------------------------------
+# What the states do
+
+
+def dual_stack(
     name: str,
     ports: list[int] | None = None,
-    protocols: dict[Any, str] | None = None,
-    timeout: float = TIMEOUT,
+    protocols: dict[int, str] | None = None,
+    timeout: float | None = None,
     bindv6only: int | None = None,
-    options: dict[str, Any] | None = None,
+    pillar: str | None = None,
+    test: bool | None = None,
+    **kwargs: Any,
 ) -> dict[str, Any]:
     """
-    What has to happen so that a service answers on both families. Changes nothing.
+    Configure a service for both families, as the state ``service_listen.dual_stack`` does.
 
     name
         The service.
     ports
-        The TCP ports that have to answer; by default those for all addresses that it is configured for, and that
+        The TCP ports that have to answer. By default those that it is configured for, that are open to all, and that
         answer in one family at least.
     protocols
-        What is spoken on a port, if it is not the usual: ``{8443: https}``.
+        The protocol of a port, if it is not the usual one: ``{8443: https}``.
     timeout
-        Seconds for the service to stop and start, and as many to answer then.
+        Seconds for the service to stop and start, and as many to answer then; by default 120.
     bindv6only
-        The value of ``net.ipv6.bindv6only`` that will hold when the service starts; by default the live one.
-    options
-        The service's own keys.
+        The value of ``net.ipv6.bindv6only`` that will hold when the service starts, for a run that sets it before.
+        By default the live one.
+    pillar
+        The key of the services' settings in the pillar, ``ipv6:services``: those of this one are taken from there, and
+        ``bindv6only`` from ``sysctl`` beside it. Named arguments win.
+    test
+        Only report what would change; by default as Salt is configured.
+    kwargs
+        The service's own settings.
 
-    Returns a plan for :py:func:`apply` and :py:func:`undo`. A service that answers on both families, and will do so
-    after its next start, is left alone, whatever its files say; but options that are no matter of listening, such
-    as Postfix's ``mynetworks``, always hold. One that does not run is not started: its files are converged. Raises
-    ``SaltException`` where it cannot be done.
+    Returns what a state returns: ``name``, ``result``, ``changes`` and ``comment``. Raises nothing: what is wrong is
+    in the comment.
 
     CLI Example:
 
     .. code-block:: bash
 
-        salt-call service_listen.plan_dual_stack dovecot '[143]'
+        salt '*' service_listen.dual_stack ssh test=true
     """
-    options, protocols = options or {}, protocols or {}
-    given = {} if ports is None else {"ports": ports}
-    _refuse(name, {**options, **given, "timeout": timeout, "protocols": protocols})
-    files = _files(name)
-    value = _bindv6only() if bindv6only is None else bindv6only
-    now = _observe(name, ports, protocols, value)
-    result: dict[str, Any] = {
-        **{"name": name, "changes": {}, "warnings": [], "files": {}, "demand": None, "restart": False},
-        **{key: now[key] for key in ("targets", "answered", "sockets")},
-        "timeout": timeout,
-    }
-    serving = bool(now["state"]) and all(each == list(FAMILIES) for each in now["state"].values())
-    always = set(options) & set(__salt__["service_host.about"](name).get("always", []))
-    if serving and not always:
-        return result
-    dual = __salt__[f"listen_{name}.dual_stack"](files, options, value)
-    result.update({"demand": dual["bindv6only"], "warnings": list(dual["notes"])})
-    if dual["bindv6only"] not in (None, value):
-        raise CommandExecutionError(
-            f"{name}: it would not serve both families, or not start, where {PARAMETER} is {value}; "
-            f"this needs {dual['bindv6only']}"
-        )
-    _refuse_what_is_left_out(name, _afterwards(files, dual), now["ports"], value, dual["notes"])
-    result["files"] = {path: {"old": files[path]["text"], "new": text} for path, text in dual["files"].items()}
-    if result["files"]:
-        problem = __salt__["service_host.check"](name)
-        if problem:
-            raise CommandExecutionError(f"{name}: its configuration is in error as it is: {problem}")
-        result["changes"] = {path: _diff(path, edit["old"], edit["new"]) for path, edit in result["files"].items()}
-    if not now["up"]:
-        result["warnings"].append(f"{name} does not run, and was not started: only its files are looked after.")
-        return result
-    if not now["ports"]:
-        result["warnings"].append(f"{name} listens on no TCP port that is open to all.")
-    elif not serving:
-        if not result["files"]:
-            _refuse_silence(name, now)
-        _refuse_taken_ports(name, now["ports"])
-        result["changes"]["listening"] = {
-            "old": {port: _words(found) for port, found in now["state"].items()},
-            "new": {port: _words(list(FAMILIES)) for port in now["state"]},
-        }
-    result["restart"] = bool(result["changes"])
-    return result
+    known = plugins.services(__salt__)
+    own = {key: each for key, each in kwargs.items() if not converge.is_salts_own(key)}
+    given = {**_given(ports=ports, protocols=protocols, timeout=timeout), **own}
+
+    def wanted() -> converge.Plan:
+        value = service_pillar.bindv6only(__pillar__, pillar) if bindv6only is None else bindv6only
+        return service_change.plan(known, name, {**service_pillar.one(__pillar__, pillar, name, known), **given}, value)
+
+    change = converge.Change(
+        wanted,
+        lambda made: service_change.apply(known, made),
+        lambda made: service_change.undo(known, made),
+    )
+    return converge.run(name, change, {}, _test(test))
 
 
-def _observe(name: str, ports: list[int] | None, protocols: dict[Any, str], value: int) -> dict[str, Any]:
+def unharmed(
+    name: str,
+    bindv6only: int | None = None,
+    services: dict[str, Any] | None = None,
+    exceptions: list[str] | None = None,
+    pillar: str | None = None,
+    test: bool | None = None,
+    **kwargs: Any,
+) -> dict[str, Any]:
     """
-    What a service does now.
+    Check whether a value of ``net.ipv6.bindv6only`` harms a service, as the state ``service_listen.unharmed`` does.
 
-    Whether it is ``up``; the ``ports`` that matter; the ``targets`` to ask, their ``answers``, and those that have
-    ``answered``; the families whose sockets are there and will be after the next start, ``lasting``, and of these those
-    that answer, ``state``, by port; the inodes of its ``sockets``.
+    name
+        The name of the result.
+    bindv6only
+        The value that is about to be set, 0 or 1; by default 1.
+    services
+        Those that the same run converges, with their settings as in the pillar ``ipv6:services``.
+    exceptions
+        The names of services for which this is accepted.
+    pillar
+        The key of the services' settings in the pillar, ``ipv6:services``: what is not given is taken from there, and
+        from ``sysctl`` and ``sysctl_except`` beside it.
+    test
+        Has no effect: nothing is changed.
+
+    Returns what a state returns: ``name``, ``result``, ``changes`` (none) and ``comment``. Raises nothing: what is
+    wrong is in the comment.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' service_listen.unharmed 'No service is harmed'
     """
-    own = _own(name)
-    up = bool(own) or __salt__["service_host.running"](name)
-    wanted = ports or _usual_ports(name, own)
-    answers = __salt__["service_probe.probe_all"](_targets(name, wanted, protocols), PROBE) if up else []
-    alive = {(each["address"], each["port"]) for each in answers if each["answers"]}
-    if (
-        ports is None and alive
-    ):  # one that nobody has declared, and that is dead in both families, is no matter of these
-        wanted = [port for port in wanted if any(number == port for _, number in alive)]
-        answers = [each for each in answers if each["port"] in wanted]
-    lasting = {port: _lasting(name, f"tcp/{port}", own, value) for port in wanted}
-    return {
-        **{"up": up, "ports": wanted, "targets": _targets(name, wanted, protocols), "answers": answers},
-        "answered": [
-            {key: each[key] for key in ("address", "port", "protocol")} for each in answers if each["answers"]
-        ],
-        "lasting": lasting,
-        "state": {
-            f"tcp/{port}": [family for family in found if (FAMILIES[family], port) in alive]
-            for port, found in lasting.items()
-            if up
-        },
-        "sockets": _inodes(own),
-    }
+    known = plugins.services(__salt__)
+
+    def find() -> converge.Finding:
+        declared = service_pillar.bindv6only(__pillar__, pillar)
+        value = next((each for each in (bindv6only, declared) if each is not None), 1)
+        converged = service_pillar.every(__pillar__, pillar, known) if services is None else services
+        excepted = service_pillar.exceptions(__pillar__, pillar) if exceptions is None else exceptions
+        harms = service_audit.harmed(known, value, converged, excepted)
+        parameter = f"{service_audit.PARAMETER}={value}"
+        if not harms:
+            return converge.Finding(True, f"no service is harmed by {parameter}")
+        already = service_audit.bindv6only_is(value)
+        advice = "Converge them in the same run (ipv6:services), or list them in ipv6:sysctl_except."
+        lines = [f"With {parameter}, at its next start:", *harms, *([] if already else [advice])]
+        return converge.Finding(already, "\n".join(lines))
+
+    return converge.look(name, find, kwargs)
 
 
-def _lasting(name: str, port: str, own: list[dict[str, Any]], value: int) -> list[str]:
-    """The families whose sockets are there, and will be after the next start."""
-    live = __salt__["listening_verdict.by_port"](own).get(port, [])
-    follows = _follows(name, live, _configured(name).get(port, [])) is not False
-    then: list[str] = __salt__["listening_verdict.after_start"](live, follows, value)
-    return [family for family in __salt__["listening_verdict.families"](live) if family in then]
+def answering(
+    name: str,
+    ports: list[int] | None = None,
+    protocols: dict[int, str] | None = None,
+    addresses: list[str] | None = None,
+    pillar: str | None = None,
+    test: bool | None = None,
+    **kwargs: Any,
+) -> dict[str, Any]:
+    """
+    Ask a service on this host's addresses of both families, as the state ``service_listen.answering`` does.
+
+    name
+        The service.
+    ports
+        TCP ports; by default those that it is configured for and that are open to all.
+    protocols
+        The protocol of a port, if it is not the usual one.
+    addresses
+        The addresses to ask; by default all of this host but loopback and link-local ones.
+    pillar
+        The key of the services' settings in the pillar, ``ipv6:services``: ``ports`` and ``protocols`` of this one are
+        taken from there, where they are not given.
+    test
+        Do not ask; by default as Salt is configured.
+
+    Returns what a state returns: ``name``, ``result``, ``changes`` (none) and ``comment``. Raises nothing: what is
+    wrong is in the comment.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' service_listen.answering ssh ports='[22]'
+    """
+    known = plugins.services(__salt__)
+
+    def asked() -> dict[str, Any]:
+        return service_pillar.one(__pillar__, pillar, name, known)
+
+    def find() -> converge.Finding:
+        wanted = {**asked(), **_given(ports=ports, protocols=protocols)}
+        answers = service_answers.ask(known, name, wanted, addresses or service_answers.public_addresses())
+        lines = [
+            f"tcp/{each['port']} on {each['address']}: {': '.join(filter(None, (each['error'], each['banner'])))}"
+            for each in answers
+        ]
+        return converge.Finding(all(each["answers"] for each in answers), "\n".join(lines))
+
+    return converge.look(name, find, kwargs, f"{name} was not asked" if _test(test) else "", asked)
 
 
-def _refuse_silence(name: str, now: dict[str, Any]) -> None:
-    """Where sockets and files are as they should be and nobody answers, a restart is no cure to try at every run."""
-    if all(found == list(FAMILIES) for found in now["lasting"].values()):
-        said = "; ".join(_said(each) for each in now["answers"] if not each["answers"])
-        raise CommandExecutionError(f"{name} listens on both families, but does not answer: {said}")
+def reachable(
+    name: str,
+    prober: str | None = None,
+    services: dict[str, Any] | None = None,
+    address: str | None = None,
+    tunnel: str | None = None,
+    pillar: str | None = None,
+    test: bool | None = None,
+    **kwargs: Any,
+) -> dict[str, Any]:
+    """
+    Make another host connect to each service of this one, as the state ``service_listen.reachable`` does.
 
+    name
+        The name of the result.
+    prober
+        The id of a minion of the same master, or ``master``. Without one, nothing is proven, and the comment says so.
+    services
+        As in the pillar ``ipv6:services``.
+    address
+        The IPv6 address that is published; by default the one that connections through the tunnel come from, or
+        without a tunnel all global ones of this host.
+    tunnel
+        The tunnel's interface.
+    pillar
+        The key of the services' settings in the pillar, ``ipv6:services``: what is not given is taken from there, and
+        from ``verify:prober``, ``dns:address`` and ``tunnel`` beside it.
+    test
+        Do not ask anybody; by default as Salt is configured.
 
-def _said(answer: dict[str, Any]) -> str:
-    return f"tcp/{answer['port']} on {answer['address']}: {answer['error']}"
+    Returns what a state returns: ``name``, ``result``, ``changes`` (none) and ``comment``. Raises nothing: what is
+    wrong is in the comment.
 
+    CLI Example:
 
-def _afterwards(files: dict[str, Any], dual: dict[str, Any]) -> dict[str, Any]:
-    return {path: {**file, "text": dual["files"].get(path, file["text"])} for path, file in files.items()}
+    .. code-block:: bash
 
+        salt '*' service_listen.reachable 'From outside' prober=master services='{ssh: {ports: [22]}}'
+    """
+    known = plugins.services(__salt__)
+    asked = service_pillar.prober(__pillar__, pillar) if prober is None else prober
 
-def _refuse(name: str, settings: dict[str, Any]) -> None:
-    problems = errors({name: settings})
-    if problems:
-        raise SaltInvocationError("\n".join(problems))
+    def declared() -> dict[str, Any]:
+        service_pillar.refuse_outside(__pillar__, pillar, __opts__["id"])
+        return service_pillar.every(__pillar__, pillar, known) if services is None else services
 
+    def find() -> converge.Finding:
+        wanted = declared()
+        published = _published(pillar, tunnel) if address is None and asked is not None and wanted else address
+        master = service_outside.Master(__salt__["publish.publish"], __salt__["publish.runner"], __opts__)
+        return service_outside.reach(known, master, asked, wanted, published)
 
-def _files(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = __salt__["service_host.configuration"](name)
-    if not found:
-        expected = " or ".join(__salt__["service_host.about"](name)["files"])
-        raise CommandExecutionError(f"{name} is not installed on this host: there is no {expected}")
-    return found
-
-
-def _words(families: list[str]) -> str:
-    return " and ".join(families) or "none that would last"
-
-
-def _refuse_what_is_left_out(name: str, files: dict[str, Any], wanted: list[int], value: int, notes: list[str]) -> None:
-    """Say so before anything is changed where the new configuration would still not do."""
-    configured = __salt__["listening_verdict.by_port"](__salt__[f"listen_{name}.listeners"](files))
-    problems = []
-    for number in wanted:
-        listeners = configured.get(f"tcp/{number}", [])
-        served = __salt__["listening_verdict.families"](listeners, value)
-        missing = [family for family in FAMILIES if family not in served]
-        if missing:
-            problems.append(f"{name}: no listener on tcp/{number} is for all addresses of {' and '.join(missing)}")
-        elif __salt__["listening_verdict.collide"](listeners, value):
-            places = " and ".join(f"{each['file']}:{each['line']}" for each in listeners)
-            problems.append(f"{name}: the listeners on tcp/{number} collide where {PARAMETER} is {value}: {places}")
-    if problems:
-        raise CommandExecutionError("\n".join([*problems, *notes]))
-
-
-def _refuse_taken_ports(name: str, wanted: list[int]) -> None:
-    for each in sockets()["sockets"]:
-        if each["transport"] == "tcp" and each["port"] in wanted and each["service"] not in (name, ""):
-            pids = ", ".join(map(str, each["pids"]))
-            raise CommandExecutionError(
-                f"{name}: tcp/{each['port']} on {each['address']} is taken by {each['service']} (process {pids})"
-            )
-
-
-def _diff(path: str, old: str, new: str) -> str:
-    """A unified diff without secrets; a byte that is no UTF-8 is shown as a question mark."""
-    before, after = ([_masked(line) for line in text.splitlines()] for text in (old, new))
-    lines = difflib.unified_diff(before, after, fromfile=path, tofile=path, lineterm="")
-    return "\n".join(lines).encode("utf-8", "replace").decode()
-
-
-def _masked(line: str) -> str:
-    return SECRET.sub(r"\1***", line)
+    untried = f"{asked} was not asked" if _test(test) and asked is not None else ""
+    return converge.look(name, find, kwargs, untried, declared)
 
 
 # --------------------------------------------------------------------------------------------------------------
-# Doing
+# Arguments
 
 
-def apply(plan: dict[str, Any]) -> None:
-    """
-    Write the files of a plan, have them checked, restart the service and wait until it answers on both families.
-
-    plan
-        From :py:func:`plan_dual_stack`.
-
-    Raises ``CommandExecutionError`` with what the checker, the service or its log said, or ``OSError``.
-
-    CLI Example:
-
-    .. code-block:: bash
-
-        salt-call service_listen.apply "$plan"
-    """
-    name = plan["name"]
-    _meet_demand(plan)
-    mark = __salt__["service_host.log_mark"](name)
-    _write(plan, "new")
-    problem = __salt__["service_host.check"](name) if plan["files"] else ""
-    if problem:
-        raise CommandExecutionError(f"the new configuration is refused: {problem}")
-    if not plan["restart"]:
-        return
-    try:
-        __salt__["service_host.restart"](name, plan["timeout"])
-        _await(plan["targets"], plan["timeout"])
-    except CommandExecutionError as error:
-        lines = __salt__["service_host.log_since"](name, mark)
-        logged = ["Its log says:", *map(_masked, lines)] if lines else []
-        raise CommandExecutionError("\n".join([f"{name}: {error}", *logged])) from None
+def _test(test: bool | None) -> bool:
+    return bool(__opts__.get("test")) if test is None else test
 
 
-def undo(plan: dict[str, Any]) -> None:
-    """
-    Put the files of a plan back, and have the service answer as it did before.
-
-    plan
-        A plan that was carried out, wholly or in part.
-
-    Raises ``CommandExecutionError`` where the service does not answer any more where it did.
-
-    CLI Example:
-
-    .. code-block:: bash
-
-        salt-call service_listen.undo "$plan"
-    """
-    _write(plan, "old")
-    if not plan["restart"] or plan["sockets"] == _inodes(_own(plan["name"])):
-        return  # the very same sockets: it was never stopped
-    __salt__["service_host.restart"](plan["name"], plan["timeout"])
-    _await(plan["answered"], plan["timeout"])
+def _given(**arguments: Any) -> dict[str, Any]:
+    """Those arguments that were given."""
+    return {key: each for key, each in arguments.items() if each is not None}
 
 
-def _write(plan: dict[str, Any], which: str) -> None:
-    for path, edit in plan["files"].items():
-        __salt__["host_files.write"](path, edit[which])
-
-
-def _meet_demand(plan: dict[str, Any]) -> None:
-    """What holds now and what will hold after a reboot have to be what the new listeners need."""
-    demand = plan["demand"]
-    if demand is None:
-        return
-    boot = __salt__["boot_sysctl.value"](PARAMETER)
-    for when, value in (("now", _bindv6only()), ("at the next boot", int(boot or 0))):
-        if value != demand:
-            raise CommandExecutionError(
-                f"{plan['name']}: {PARAMETER} is {value} {when}, and has to be {demand}: else the service would lose a "
-                "family, or not start. Nothing was changed."
-            )
-
-
-def _await(targets: list[dict[str, Any]], timeout: float) -> None:
-    """Wait until all answer."""
-    deadline = time.monotonic() + timeout
-    while True:
-        answers = __salt__["service_probe.probe_all"](targets, PROBE)
-        silent = [each for each in answers if not each["answers"]]
-        if not silent:
-            return
-        if time.monotonic() > deadline:
-            said = "; ".join(map(_said, silent))
-            raise CommandExecutionError(f"it did not answer within {timeout} s: {said}")
-        time.sleep(0.2)
+def _published(pillar: str | None, tunnel: str | None) -> str | None:
+    """The published address, if it is not given: from the tunnel's configuration, or from the pillar."""
+    if tunnel:
+        return dns_address.published({}, __salt__["he_tunnel.status"](tunnel)["configured"] or {})
+    if pillar:
+        return dns_address.published(*(settings.beside(__pillar__, pillar, part) for part in ("dns", "tunnel")))
+    return None

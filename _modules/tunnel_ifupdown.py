@@ -1,12 +1,12 @@
 """
-The tunnel in the configuration of Debian's ifupdown, interfaces(5). PURE: knows no host.
+The tunnel in the configuration of Debian's ifupdown, interfaces(5). PURE: never accesses the host.
 
 The network stacks are plug-ins: an execution module ``tunnel_<stack>`` with the functions of this one.
 
-* What ifupdown does with a stanza was measured with 0.8.41 and 0.8.44. The form that :py:func:`files` writes has no
-  hook that could fail and orphan the tunnel, and leaves no source address to chance.
-* A tunnel has one file of its own, ``/etc/network/interfaces.d/<name>``. Other files are changed in two cases
-  only: when none of them sources that file, and when ``adopt`` moves a stanza that a person wrote.
+* How ifupdown treats a stanza was measured with 0.8.41 and 0.8.44. The form that :py:func:`files` writes has no hook
+  that could fail and orphan the tunnel, and determines every source address.
+* A tunnel has one file of its own, ``/etc/network/interfaces.d/<name>``. Other files are changed in two cases only:
+  when none of them sources that file, and when ``adopt`` moves a stanza written by hand.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __virtualname__ = "tunnel_ifupdown"
 MAIN = "/etc/network/interfaces"
 FOLDER = "/etc/network/interfaces.d"
 MARK = "# Managed by Salt (he_tunnel)"
-HEADER = f"{MARK}. Changes here are overwritten: they belong into the pillar, ipv6:tunnel.\n"
+HEADER = f"{MARK}. Changes here are overwritten: they belong in the pillar, ipv6:tunnel.\n"
 
 # Words that end a stanza and begin another one, interfaces(5).
 INCLUDES = ("source", "source-directory")
@@ -32,7 +32,7 @@ OWN_STANZAS = ("iface", "mapping", "template", "rename", *INCLUDES, *SELECTIONS)
 # Names of files that source-directory reads, run-parts(8); `source` reads whatever its pattern matches.
 RUN_PARTS = r"[A-Za-z0-9_-]+"
 
-# Options of a stanza that the tunnel's own keys stand for; anything else would be lost when it is moved.
+# Options of a stanza that correspond to the tunnel's keys; anything else would be lost when it is moved.
 OPTIONS = {"endpoint": str, "local": str, "gateway": str, "ttl": int, "mtu": int, "metric": int}
 EXPRESSED = {*OPTIONS, "address", "netmask", "preferred-lifetime", "accept_ra", "autoconf", "dad-attempts"}
 HOOK = re.compile(
@@ -41,6 +41,27 @@ HOOK = re.compile(
     r"|r(?:oute)?\s+(?P<route>add|replace|del|delete)\s+default(?:\s+from\s+\S+)?\s+via\s+\S+(?:\s+metric\s+\d+)?"
     r")\s+dev\s+(?P<device>\S+)(?:\s+onlink)?\s*"
 )
+
+
+def about() -> dict[str, Any]:
+    """
+    How ifupdown is recognised on a host.
+
+    Returns ``program``, which has to be there; ``arguments``, with which it identifies itself to :py:func:`recognise`;
+    and ``otherwise``, why another implementation of it does not work.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' tunnel_ifupdown.about
+    """
+    return {
+        "program": "ifup",
+        "arguments": ["--version"],
+        "otherwise": "which reads /etc/network/interfaces differently and could lose all its interfaces because "
+        "of the tunnel's stanza",
+    }
 
 
 def recognise(version: str) -> str:
@@ -57,7 +78,7 @@ def recognise(version: str) -> str:
 
     .. code-block:: bash
 
-        salt-call tunnel_ifupdown.recognise 'ifup version 0.8.41'
+        salt '*' tunnel_ifupdown.recognise 'ifup version 0.8.41'
     """
     for name, sign in (("ifupdown-ng", "ifupdown-ng"), ("ifupdown2", "ifupdown2"), ("ifupdown", "ifup version 0.")):
         if sign in version:
@@ -67,7 +88,7 @@ def recognise(version: str) -> str:
 
 def up(name: str) -> list[str]:
     """
-    The command that brings an interface up which does not exist.
+    The command that brings up an interface that does not exist.
 
     name
         The interface name.
@@ -78,7 +99,7 @@ def up(name: str) -> list[str]:
 
     .. code-block:: bash
 
-        salt-call tunnel_ifupdown.up he-ipv6
+        salt '*' tunnel_ifupdown.up he-ipv6
     """
     return ["ifup", "--force", name]
 
@@ -90,13 +111,13 @@ def down(name: str) -> list[str]:
     name
         The interface name.
 
-    Its exit status says nothing.
+    Its exit status means nothing.
 
     CLI Example:
 
     .. code-block:: bash
 
-        salt-call tunnel_ifupdown.down he-ipv6
+        salt '*' tunnel_ifupdown.down he-ipv6
     """
     return ["ifdown", "--force", name]
 
@@ -112,24 +133,13 @@ def roots(name: str) -> list[str]:
 
     .. code-block:: bash
 
-        salt-call tunnel_ifupdown.roots he-ipv6
+        salt '*' tunnel_ifupdown.roots he-ipv6
     """
-    return [MAIN, own_file(name)]
+    return [MAIN, _own_file(name)]
 
 
-def own_file(name: str) -> str:
-    """
-    The one file that belongs to a tunnel.
-
-    name
-        The interface name.
-
-    CLI Example:
-
-    .. code-block:: bash
-
-        salt-call tunnel_ifupdown.own_file he-ipv6
-    """
+def _own_file(name: str) -> str:
+    """The one file that belongs to a tunnel."""
     return f"{FOLDER}/{name}"
 
 
@@ -148,7 +158,7 @@ def includes(path: str, text: str) -> list[list[str]]:
 
     .. code-block:: bash
 
-        salt-call tunnel_ifupdown.includes /etc/network/interfaces 'source /etc/network/interfaces.d/*'
+        salt '*' tunnel_ifupdown.includes /etc/network/interfaces 'source /etc/network/interfaces.d/*'
     """
     result = []
     for stanza in _stanzas(text):
@@ -167,14 +177,14 @@ def files(tunnel: dict[str, Any]) -> dict[str, str]:
     The files of a tunnel, as text.
 
     tunnel
-        In canonical form (:py:func:`sit_tunnel.canonical`), its ``local`` an address.
+        In canonical form (:py:func:`tunnel_sit.canonical`), its ``local`` an address.
 
     CLI Example:
 
     .. code-block:: bash
 
-        salt-call tunnel_ifupdown.files "$tunnel"
-    """
+        salt '*' tunnel_ifupdown.files '{name: he-ipv6, endpoint: 216.66.84.42, local: 46.105.5.1, address: "2001:db8::2/64", addresses: [], source: "2001:db8::2", routing: none, ttl: 255, mtu: 1480}'
+    """  # noqa: E501
     name, source = tunnel["name"], tunnel["source"]
     lines = [
         f"auto {name}",
@@ -199,7 +209,7 @@ def files(tunnel: dict[str, Any]) -> dict[str, str]:
             "    dad-attempts 0",
             *_deprecation(address, source),
         ]
-    return {own_file(name): HEADER + "\n".join(lines) + "\n"}
+    return {_own_file(name): HEADER + "\n".join(lines) + "\n"}
 
 
 def _deprecation(address: str, source: str) -> list[str]:
@@ -215,7 +225,7 @@ def present(tunnel: dict[str, Any], host: dict[str, str], adopt: bool = False) -
     host
         The text of every file that ifupdown reads on the host, by path.
     adopt
-        Move stanzas of this name that a person wrote here, instead of refusing.
+        Move hand-written stanzas of this name here, instead of refusing.
 
     Returns the new text of every file that matters. Raises ``CommandExecutionError`` if the name is configured
     elsewhere and may not be moved, or if moving would lose a line.
@@ -224,16 +234,16 @@ def present(tunnel: dict[str, Any], host: dict[str, str], adopt: bool = False) -
 
     .. code-block:: bash
 
-        salt-call tunnel_ifupdown.present "$tunnel" '{/etc/network/interfaces: ""}'
-    """
+        salt '*' tunnel_ifupdown.present '{name: he-ipv6, endpoint: 216.66.84.42, local: 46.105.5.1, address: "2001:db8::2/64", addresses: [], source: "2001:db8::2", routing: none, ttl: 255, mtu: 1480}' '{/etc/network/interfaces: ""}'
+    """  # noqa: E501
     name = tunnel["name"]
-    own = own_file(name)
+    own = _own_file(name)
     result = _without_foreign(name, host, adopt)
     result.update(files(tunnel))
     main = result.get(MAIN, host.get(MAIN, ""))
     known = {**host, **result, MAIN: main}
     if not any(_matches(own, *each) for path, text in known.items() if path != own for each in includes(path, text)):
-        # Only this file, not the folder: whatever else lies there has been dead so far, and stays so.
+        # Only this file, not the folder: other files there have been inactive so far, and stay so.
         result[MAIN] = f"{main}{'' if main.endswith(chr(10)) or not main else chr(10)}{_source_line(name)}"
     return result
 
@@ -247,7 +257,7 @@ def absent(name: str, host: dict[str, str], adopt: bool = False) -> dict[str, st
     host
         The text of every file that ifupdown reads on the host, by path.
     adopt
-        Remove stanzas of this name that a person wrote, too, instead of refusing.
+        Remove hand-written stanzas of this name, too, instead of refusing.
 
     Returns the new text of every file that matters, ``None`` for one that is removed. Raises
     ``CommandExecutionError`` as :py:func:`present` does.
@@ -256,9 +266,9 @@ def absent(name: str, host: dict[str, str], adopt: bool = False) -> dict[str, st
 
     .. code-block:: bash
 
-        salt-call tunnel_ifupdown.absent he-ipv6 '{/etc/network/interfaces: ""}'
+        salt '*' tunnel_ifupdown.absent he-ipv6 '{/etc/network/interfaces: ""}'
     """
-    own = own_file(name)
+    own = _own_file(name)
     result: dict[str, str | None] = {**_without_foreign(name, host, adopt)}
     if own in result or host.get(own, "").startswith(MARK):
         result[own] = None
@@ -269,7 +279,7 @@ def absent(name: str, host: dict[str, str], adopt: bool = False) -> dict[str, st
 
 
 def _source_line(name: str) -> str:
-    return f"source {own_file(name)}\n"
+    return f"source {_own_file(name)}\n"
 
 
 def _matches(path: str, pattern: str, expression: str) -> bool:
@@ -286,7 +296,7 @@ def _without_foreign(name: str, host: dict[str, str], adopt: bool) -> dict[str, 
     """The files with stanzas of this name that are not ours, without them; raises if they have to stay."""
     result, problems = {}, []
     for path, text in host.items():
-        if path == own_file(name) and text.startswith(MARK):
+        if path == _own_file(name) and text.startswith(MARK):
             continue
         stanzas = [each for each in _stanzas(text) if _declares(each, name)]
         if not stanzas:
@@ -296,7 +306,7 @@ def _without_foreign(name: str, host: dict[str, str], adopt: bool) -> dict[str, 
         if not adopt:
             problems.append(
                 f"{name} is already configured in {place}, and not by he_tunnel; "
-                f"'adopt: true' lets he_tunnel take it over, from there to {own_file(name)}"
+                f"'adopt: true' lets he_tunnel take it over, from there to {_own_file(name)}"
             )
         lost = [line for each in stanzas for line in _inexpressible(each, name)]
         if adopt and lost:
@@ -305,7 +315,7 @@ def _without_foreign(name: str, host: dict[str, str], adopt: bool) -> dict[str, 
                 "Move them to a hook in /etc/network/if-up.d, or remove them"
             )
         result[path] = _without(text, name)
-    own = own_file(name)
+    own = _own_file(name)
     if own in host and not host[own].startswith(MARK) and _stanzas(result.get(own, host[own])):
         problems.append(f"{own} is not managed by he_tunnel and holds other lines; move them to another file")
     if problems:
@@ -328,7 +338,8 @@ def parse(name: str, host: dict[str, str]) -> dict[str, Any] | None:
 
     .. code-block:: bash
 
-        salt-call tunnel_ifupdown.parse he-ipv6 '{/etc/network/interfaces: ""}'
+        salt '*' tunnel_ifupdown.parse he-ipv6 \\
+            '{/etc/network/interfaces: "iface he-ipv6 inet6 v4tunnel\\n endpoint 216.66.84.42"}'
     """
     stanzas = [
         each
@@ -367,7 +378,7 @@ def parse(name: str, host: dict[str, str]) -> dict[str, Any] | None:
 
 
 def _typed(read: type, text: str) -> Any:
-    """A number where there is one; what else a person wrote stays as it is."""
+    """A number if it is one; anything else stays as it is."""
     try:
         return read(text)
     except ValueError:
@@ -378,7 +389,7 @@ def _stanzas(text: str) -> list[dict[str, Any]]:
     """
     The stanzas of interfaces(5): ``keyword``, ``words``, ``first`` and ``last`` line, ``options``.
 
-    ``last`` is the last line with an option, so that what is written above the next stanza belongs to that one.
+    ``last`` is the last line with an option, so that comments above the next stanza belong to that one.
     """
     result: list[dict[str, Any]] = []
     lines = text.splitlines()
@@ -414,7 +425,7 @@ def _declares(stanza: dict[str, Any], name: str) -> bool:
 
 
 def _inexpressible(stanza: dict[str, Any], name: str) -> list[str]:
-    """The lines of a stanza that no key of a tunnel stands for."""
+    """The lines of a stanza that correspond to no key of a tunnel."""
     if _selects(stanza):
         return []
     words = stanza["words"]

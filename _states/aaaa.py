@@ -14,10 +14,14 @@ settings are.
         - ttl: 3600
         - credentials: ipv6:dns:rfc2136
 
-    The old name has it no more:
+    The old name no longer has it:
       aaaa.withdrawn:
         - name: old.example.org
         - by: rfc2136
+
+    The names of the pillar have the address of the pillar:
+      aaaa.published:
+        - pillar: ipv6:dns
 """
 
 from __future__ import annotations
@@ -35,28 +39,29 @@ def published(
     name: str,
     records: list[str] | None = None,
     address: str | None = None,
-    by: str = "rfc2136",
-    ttl: int = 3600,
-    exclusive: bool = False,
+    by: str | None = None,
+    ttl: int | None = None,
+    exclusive: bool | None = None,
     servers: list[str] | None = None,
-    deadline: float = 60,
+    deadline: float | None = None,
     credentials: str | None = None,
+    pillar: str | None = None,
     **kwargs: Any,
 ) -> dict[str, Any]:
     """
     Names have an AAAA record with this address, and every authoritative server says so.
 
     name
-        The host name, or what the state is called in the report, where ``records`` is given.
+        The host name, or the state's name in the report, where ``records`` or ``pillar`` is given.
     records
         The host names, by default ``name`` alone. Where the provider can, all are changed at once or none is.
     address
         The IPv6 address, without a prefix length.
     by
-        The provider, which knows how records are changed: ``rfc2136``, ``he``, ``lexicon``, ``command``, or one of your
-        own. (At an argument ``provider``, Salt itself would load all modules again.)
+        The provider, which knows how records are changed: ``rfc2136`` (the default), ``he``, ``lexicon``, ``command``,
+        or one of your own. (With an argument ``provider``, Salt itself would reload all modules.)
     ttl
-        Of the records, in seconds. All AAAA records of a name have the same one.
+        Of the records, in seconds; by default 3600. All AAAA records of a name have the same one.
     exclusive
         Remove AAAA records of these names that this host has not published, too. Else they are left there, with a
         warning.
@@ -64,29 +69,31 @@ def published(
         The authoritative servers to compare with and to read back from, each an address or ``address#port``. By
         default those that the zone's NS records name.
     deadline
-        Seconds until every one of these servers has to show the change.
+        Seconds until every one of these servers has to show the change; by default 60.
     credentials
         The key of the pillar under which the provider's settings are; by default ``ipv6:dns:<by>``.
+    pillar
+        The key of the pillar for what the other arguments do not give, ``ipv6:dns``: ``names``, ``provider``, all
+        others by their own names, and the provider's settings. If it has no ``address``, that of the tunnel beside it,
+        ``ipv6:tunnel``, is used.
 
     An address that this host has published before is removed in the same change. If a server does not show the change
     in time, it is named, and the records are put back as they were.
     """
-    arguments = {
-        "records": records,
-        "address": address,
-        "provider": by,
-        "ttl": ttl,
-        "exclusive": exclusive,
-        "servers": servers,
-        "deadline": deadline,
-        "credentials": credentials,
-    }
-    done: dict[str, Any] = __salt__["converge.run"]("aaaa", "published", name, arguments, kwargs, __opts__["test"])
-    if done["result"] and not __opts__["test"]:
-        try:
-            __salt__["aaaa.claim"]([name] if records is None else records, address)
-        except OSError as error:
-            return {**done, "result": False, "comment": f"{done['comment']}\nIt could not be remembered: {error}"}
+    done: dict[str, Any] = __salt__["aaaa.published"](
+        name,
+        records=records,
+        address=address,
+        by=by,
+        ttl=ttl,
+        exclusive=exclusive,
+        servers=servers,
+        deadline=deadline,
+        credentials=credentials,
+        pillar=pillar,
+        test=_test(kwargs),
+        **kwargs,
+    )
     return done
 
 
@@ -94,41 +101,54 @@ def withdrawn(
     name: str,
     records: list[str] | None = None,
     address: str | None = None,
-    by: str = "rfc2136",
-    exclusive: bool = False,
+    by: str | None = None,
+    exclusive: bool | None = None,
     servers: list[str] | None = None,
-    deadline: float = 60,
+    deadline: float | None = None,
     credentials: str | None = None,
+    pillar: str | None = None,
     **kwargs: Any,
 ) -> dict[str, Any]:
     """
-    Names have no AAAA record any more that this host has published, and every authoritative server says so.
+    Names no longer have an AAAA record that this host has published, and every authoritative server says so.
 
     name
-        The host name, or what the state is called in the report, where ``records`` is given.
+        The host name, or the state's name in the report, where ``records`` or ``pillar`` is given.
     records
         The host names, by default ``name`` alone.
     address
         The IPv6 address to remove, besides those that this host is known to have published.
     by
-        The provider: ``rfc2136``, ``lexicon``, ``command``, or one of your own. ``he`` cannot remove any.
+        The provider: ``rfc2136`` (the default), ``lexicon``, ``command``, or one of your own. ``he`` cannot remove any.
     exclusive
         Remove all AAAA records of these names, whoever has published them.
     servers
         The authoritative servers, each an address or ``address#port``; by default those that the NS records name.
     deadline
-        Seconds until every one of these servers has to show the change.
+        Seconds until every one of these servers has to show the change; by default 60.
     credentials
         The key of the pillar under which the provider's settings are; by default ``ipv6:dns:<by>``.
+    pillar
+        The key of the pillar for what the other arguments do not give, as in :py:func:`published`. An invalid ``ttl``
+        there does not matter.
     """
-    arguments = {
-        "records": records,
-        "address": address,
-        "provider": by,
-        "exclusive": exclusive,
-        "servers": servers,
-        "deadline": deadline,
-        "credentials": credentials,
-    }
-    done: dict[str, Any] = __salt__["converge.run"]("aaaa", "withdrawn", name, arguments, kwargs, __opts__["test"])
+    done: dict[str, Any] = __salt__["aaaa.withdrawn"](
+        name,
+        records=records,
+        address=address,
+        by=by,
+        exclusive=exclusive,
+        servers=servers,
+        deadline=deadline,
+        credentials=credentials,
+        pillar=pillar,
+        test=_test(kwargs),
+        **kwargs,
+    )
     return done
+
+
+def _test(kwargs: dict[str, Any]) -> bool:
+    """Whether to predict only: if the whole run does, or this state has ``- test: true``."""
+    asked = kwargs.pop("test", False)
+    return bool(__opts__["test"] or asked)

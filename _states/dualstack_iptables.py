@@ -20,6 +20,10 @@ One firewall for IPv4 and IPv6: rules are written once, and both families conver
           - {to: tcp/22, verdict: accept}
           - {to: tcp/3306, verdict: drop}
 
+    The firewall of the pillar is up:
+      dualstack_iptables.ruleset:
+        - pillar: ipv6:firewall
+
     Munin may ask:
       dualstack_iptables.rule:
         - rule: {proto: tcp, dport: 4949, source: [192.0.2.9, '2001:db8::9'], jump: ACCEPT}
@@ -29,7 +33,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from salt.exceptions import CommandExecutionError, SaltException
+from salt.exceptions import SaltException
 from salt.state import STATE_REQUISITE_KEYWORDS
 
 if TYPE_CHECKING:
@@ -38,10 +42,7 @@ if TYPE_CHECKING:
 
 __virtualname__ = "dualstack_iptables"
 
-# What the errors of a container begin with that may not create namespaces.
-NO_NAMESPACES = "network namespaces are not permitted here"
-
-# What states have to have in common to be carried out as one.
+# What states have to share to be carried out as one.
 SHARED = ("state", "fun", "backend", "save", "unless", "onlyif", "creates", *sorted(STATE_REQUISITE_KEYWORDS))
 
 
@@ -50,11 +51,12 @@ def ruleset(
     tables: dict[str, Any] | None = None,
     expect: list[dict[str, Any]] | None = None,
     preserve: list[str] | None = None,
-    icmpv6_essential: bool = True,
-    clamp_mss: bool = False,
+    icmpv6_essential: bool | None = None,
+    clamp_mss: bool | None = None,
     tunnel: dict[str, Any] | None = None,
-    backend: str = "auto",
-    save: bool = True,
+    backend: str | None = None,
+    save: bool | None = None,
+    pillar: str | None = None,
     **kwargs: Any,
 ) -> dict[str, Any]:
     """
@@ -64,43 +66,50 @@ def ruleset(
         Any name.
     tables
         By table and chain the ``policy`` (ACCEPT or DROP; for both families, or a mapping of one for each) and the
-        ``rules``: a list, or named groups of lists, which are sorted by name. A rule is written as for iptables, or
-        as a mapping with the keys of Salt's iptables state; ``dualstack_rules`` tells what it means in each family.
-        A table that is not among them is left alone; of one that is, everything belongs to this state.
+        ``rules``: a list, or groups of lists, which are sorted: numbers first, in their order, then names. A rule is
+        written as for iptables, or as a mapping with the keys of Salt's iptables state; what it means in each family is
+        described at the top of ``_modules/_dualstack_firewall_rules.py``. A table that is not listed is left alone; one
+        that is belongs to this state completely.
     expect
-        What the ruleset is to do, tried with real packets before it is loaded: ``to`` (``tcp/22``), ``verdict``
-        (accept, drop or reject), ``from`` and others, see ``firewall_rehearsal``.
+        What the ruleset has to do, tested with real packets before it is loaded: ``to`` (``tcp/22``), ``verdict``
+        (accept, drop or reject), ``from`` and others: see ``_modules/_dualstack_firewall_expectations.py``.
     preserve
         Chains and interfaces of others, as patterns: such chains, and rules that lead to them or name such an
         interface, stay where they are; a pattern with a space in it is compared with whole rules. By default those
         of Docker, fail2ban, libvirt, Kubernetes and the like.
     icmpv6_essential
-        Let in front of all rules pass what IPv6 does not work without (:rfc:`4890`).
+        Accept, before all other rules, what IPv6 does not work without (:rfc:`4890`); the default.
     clamp_mss
-        Lower the MSS of TCP connections that are routed through the tunnel to what fits it.
+        Lower the MSS of TCP connections that are routed through the tunnel to what fits it; not by default.
     tunnel
         The 6in4 tunnel, with ``name`` and ``endpoint``: its protocol 41 is let through.
     backend
-        ``nft``, ``legacy``, or ``auto``: that of the host's command iptables.
+        ``nft``, ``legacy``, or ``auto``, the default: that of the host's command iptables.
     save
-        Write the rules to the files that Debian's netfilter-persistent loads at boot.
+        Write the rules to the files that Debian's netfilter-persistent loads at boot; the default.
+    pillar
+        The key of all this in the pillar, such as ``ipv6:firewall``. Named arguments take precedence. The tunnel is the
+        one beside it, ``ipv6:tunnel``, whose name is he-ipv6 by default.
 
     Only rules that differ are touched: the counters of all others survive, and so do all connections. Each family
     is changed by one iptables-restore; if the second fails, the first is put back.
 
     Source: iptables-extensions(8); :rfc:`4890`; :rfc:`7915`.
     """
-    arguments = {
-        "tables": tables,
-        "expect": expect,
-        "preserve": preserve,
-        "icmpv6_essential": icmpv6_essential,
-        "clamp_mss": clamp_mss,
-        "tunnel": tunnel,
-        "backend": backend,
-        "save": save,
-    }
-    return __salt__["converge.run"]("dualstack_iptables", "ruleset", name, arguments, kwargs, __opts__["test"])
+    return __salt__["dualstack_iptables.ruleset"](
+        name,
+        tables=tables,
+        expect=expect,
+        preserve=preserve,
+        icmpv6_essential=icmpv6_essential,
+        clamp_mss=clamp_mss,
+        tunnel=tunnel,
+        backend=backend,
+        save=save,
+        pillar=pillar,
+        test=_test(kwargs),
+        **kwargs,
+    )
 
 
 def proven(
@@ -108,11 +117,12 @@ def proven(
     tables: dict[str, Any] | None = None,
     expect: list[dict[str, Any]] | None = None,
     preserve: list[str] | None = None,
-    icmpv6_essential: bool = True,
-    clamp_mss: bool = False,
+    icmpv6_essential: bool | None = None,
+    clamp_mss: bool | None = None,
     tunnel: dict[str, Any] | None = None,
-    backend: str = "auto",
-    save: bool = True,
+    backend: str | None = None,
+    save: bool | None = None,
+    pillar: str | None = None,
     **kwargs: Any,
 ) -> dict[str, Any]:
     """
@@ -120,54 +130,26 @@ def proven(
 
     name
         Any name.
-    tables, expect, preserve, icmpv6_essential, clamp_mss, tunnel, backend, save
+    tables, expect, preserve, icmpv6_essential, clamp_mss, tunnel, backend, save, pillar
         As in ``ruleset``.
 
-    Changes nothing. Under ``test=True`` nothing is looked at, since the rules may be changed before. Where a
-    container may not create namespaces, no packets are tried, and the comment says so.
+    Changes nothing. Under ``test=True`` nothing is checked, since the rules may be changed before. If a container may
+    not create namespaces, no packets are sent, and the comment says so.
     """
-    ret: dict[str, Any] = {"name": name, "result": False, "changes": {}}
-    given: dict[str, Any] = {
-        "tables": tables,
-        "expect": expect,
-        "preserve": preserve,
-        "icmpv6_essential": icmpv6_essential,
-        "clamp_mss": clamp_mss,
-        "backend": backend,
-        "save": save,
-    }
-    firewall = {key: value for key, value in given.items() if value is not None}
-    try:
-        __salt__["converge.refuse"](kwargs)
-        if __opts__["test"]:
-            return {**ret, "result": None, "comment": "the live rules were not looked at"}
-        tried, untried = _tried(firewall, tunnel)
-        failures = [_verdict(each) for each in tried if not each["ok"]]
-        if failures:
-            return {**ret, "comment": "\n".join(["The rules do not do what is expected of them:", *failures])}
-        different = __salt__["dualstack_iptables.diff"](firewall, tunnel)
-    except (SaltException, OSError) as error:
-        return {**ret, "comment": str(error)}
-    if different:
-        return {**ret, "comment": f"what is live, or saved, is not what is declared: {', '.join(different)}"}
-    lines = ["The live rules are those that are declared.", *untried, *map(_verdict, tried)]
-    return {**ret, "result": True, "comment": "\n".join(lines)}
-
-
-def _tried(firewall: dict[str, Any], tunnel: dict[str, Any] | None) -> tuple[list[dict[str, Any]], list[str]]:
-    """The verdict on each expectation, or why they could not be tried."""
-    try:
-        return __salt__["dualstack_iptables.rehearse"](firewall, tunnel), []
-    except CommandExecutionError as error:
-        if not str(error).startswith(NO_NAMESPACES):
-            raise
-        return [], [f"{error}; what is expected of the rules was not tried"]
-
-
-def _verdict(tried: dict[str, Any]) -> str:
-    port = f"/{tried['port']}" if tried.get("port") else ""
-    packet = f"{tried['protocol']}{port} from {tried['source']} to {tried['destination']}"
-    return f"{tried['why']}: {packet}: expected {tried['verdict']}, found {tried['found']}"
+    return __salt__["dualstack_iptables.proven"](
+        name,
+        tables=tables,
+        expect=expect,
+        preserve=preserve,
+        icmpv6_essential=icmpv6_essential,
+        clamp_mss=clamp_mss,
+        tunnel=tunnel,
+        backend=backend,
+        save=save,
+        pillar=pillar,
+        test=_test(kwargs),
+        **kwargs,
+    )
 
 
 def rule(
@@ -182,28 +164,39 @@ def rule(
     **kwargs: Any,
 ) -> dict[str, Any]:
     """
-    A chain has this rule, in each family that it means something in. For formulas that need a port of their own.
+    A chain has this rule, in each family to which it applies. For formulas that need a port of their own.
 
     name
         Any name; the rule, if ``rule`` is not given.
     rule
         As in ``ruleset``.
     chain, table
-        Where it stands. A chain that does not exist is made.
+        Where it belongs. A chain that does not exist is created.
     position
-        Where it is put if it is not there yet: ``start`` or ``end``, which is in front of a last rule for all packets.
+        Where it is put if it is not there yet: ``start`` or ``end``, which is before a last rule that matches all
+        packets.
     backend
         As in ``ruleset``.
     save
         As in ``ruleset``.
     aggregated
-        Set by Salt where ``state_aggregate`` has this module: the rules of all such states, made with one
+        Set by Salt where ``state_aggregate`` has this module: the rules of all such states, applied with one
         iptables-restore for each family.
 
     ``ruleset`` leaves these rules where they are.
     """
-    one = {"rule": rule or name, "chain": chain, "table": table, "position": position}
-    return _single("rule", name, one, aggregated, {"backend": backend, "save": save}, kwargs)
+    return __salt__["dualstack_iptables.rule"](
+        name,
+        rule=rule,
+        chain=chain,
+        table=table,
+        position=position,
+        backend=backend,
+        save=save,
+        aggregated=aggregated,
+        test=_test(kwargs),
+        **_surplus(kwargs),
+    )
 
 
 def rule_absent(
@@ -217,7 +210,7 @@ def rule_absent(
     **kwargs: Any,
 ) -> dict[str, Any]:
     """
-    A chain does not have this rule, in any family that it means something in.
+    A chain does not have this rule, in any family to which it applies.
 
     name
         Any name; the rule, if ``rule`` is not given.
@@ -232,31 +225,27 @@ def rule_absent(
     aggregated
         As in ``rule``.
     """
-    one = {"rule": rule or name, "chain": chain, "table": table}
-    return _single("rule_absent", name, one, aggregated, {"backend": backend, "save": save}, kwargs)
+    return __salt__["dualstack_iptables.rule_absent"](
+        name,
+        rule=rule,
+        chain=chain,
+        table=table,
+        backend=backend,
+        save=save,
+        aggregated=aggregated,
+        test=_test(kwargs),
+        **_surplus(kwargs),
+    )
 
 
-def _single(
-    verb: str,
-    name: str,
-    one: dict[str, Any],
-    aggregated: list[dict[str, Any]] | None,
-    arguments: dict[str, Any],
-    surplus: dict[str, Any],
-) -> dict[str, Any]:
-    """Converge one rule, or those of all states like this one; if these fail, each is left to its own state."""
-    surplus.pop("aggregate", None)  # Salt's own, but Salt hands it on
-    done: dict[str, Any] = {}
-    for rules in (aggregated, [one]):
-        if rules and done.get("result", False) is False:
-            given = {"rules": rules, **arguments}
-            done = __salt__["converge.run"]("dualstack_iptables", verb, name, given, surplus, __opts__["test"])
-    return done
+def _surplus(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Unknown arguments, without ``aggregate``: it is Salt's own, but Salt passes it on."""
+    return {key: value for key, value in kwargs.items() if key != "aggregate"}
 
 
 def mod_aggregate(low: dict[str, Any], chunks: list[dict[str, Any]], running: dict[str, Any]) -> dict[str, Any]:
     """
-    Let the first of many single rules make them all; each of the others then finds its own there.
+    Let the first of many single rules create them all; each of the others then finds its own in place.
 
     low
         The state that is about to run.
@@ -265,8 +254,8 @@ def mod_aggregate(low: dict[str, Any], chunks: list[dict[str, Any]], running: di
     running
         What has run already.
 
-    Only states that wait for the same as this one are taken with it. A rule that is wrong is left out, and fails
-    in its own state.
+    Only states with the same requirements as this one are included. A wrong rule is left out, and fails in its own
+    state.
     """
     if low["fun"] not in ("rule", "rule_absent"):
         return low
@@ -290,7 +279,13 @@ def _one(chunk: dict[str, Any]) -> dict[str, Any]:
 def _makes_sense(chunk: dict[str, Any]) -> bool:
     one = _one(chunk)
     try:
-        __salt__["dualstack_rules.translate"](one["rule"], one["chain"], one["table"])
+        __salt__["dualstack_iptables.translate"](one["rule"], one["chain"], one["table"])
     except SaltException:
         return False
     return True
+
+
+def _test(kwargs: dict[str, Any]) -> bool:
+    """Whether to predict only: if the whole run does, or this state has ``- test: true``."""
+    asked = kwargs.pop("test", False)
+    return bool(__opts__["test"] or asked)

@@ -1,6 +1,9 @@
 """
 A 6in4 tunnel to a broker, such as Hurricane Electric: configured, alive, and proven, one rung after the other.
 
+With ``- pillar: ipv6:tunnel``, a state takes from the pillar what is not given as an argument. Arguments alone work,
+too:
+
 .. code-block:: yaml
 
     The tunnel is up:
@@ -49,8 +52,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from salt.exceptions import SaltException
-
 if TYPE_CHECKING:
     __salt__: dict[str, Any] = {}
     __opts__: dict[str, Any] = {}
@@ -70,15 +71,16 @@ def present(
     mtu: int | None = None,
     routing: str | None = None,
     metric: int | None = None,
-    stack: str = "auto",
-    adopt: bool = False,
+    stack: str | None = None,
+    adopt: bool | None = None,
+    pillar: str | None = None,
     **kwargs: Any,
 ) -> dict[str, Any]:
     """
-    The tunnel is configured for the next boot, and the live interface is what is declared.
+    The tunnel is configured for the next boot, and the live interface is as declared.
 
     name
-        The interface, up to 15 characters.
+        The interface, up to 15 characters; with ``pillar``, only the state's name.
     endpoint
         The broker's IPv4 address.
     address
@@ -103,137 +105,193 @@ def present(
     metric
         Of these routes; 1024 by default.
     stack
-        Which network stack configures the host: ``auto`` or ``ifupdown``.
+        Which network stack configures the host, such as ``ifupdown``; ``auto``, the default, detects it.
     adopt
-        Take over an interface of this name that is configured in another file.
+        Take over an interface of this name that is configured in another file; by default it is an error.
+    pillar
+        The key of the pillar for settings that are not given here: ``ipv6:tunnel``. Its ``name`` is the interface, by
+        default ``he-ipv6``.
 
     The interface belongs to this state: addresses and default routes on it that are not declared are removed.
 
     Source: :rfc:`4213`, section 3; ip-tunnel(8); interfaces(5).
     """
-    arguments = {
-        "endpoint": endpoint,
-        "address": address,
-        "gateway": gateway,
-        "local": local,
-        "addresses": addresses,
-        "source": source,
-        "ttl": ttl,
-        "mtu": mtu,
-        "routing": routing,
-        "metric": metric,
-        "stack": stack,
-        "adopt": adopt,
-    }
-    return __salt__["converge.run"]("he_tunnel", "present", name, arguments, kwargs, __opts__["test"])
+    return __salt__["he_tunnel.present"](
+        name,
+        endpoint=endpoint,
+        address=address,
+        gateway=gateway,
+        local=local,
+        addresses=addresses,
+        source=source,
+        ttl=ttl,
+        mtu=mtu,
+        routing=routing,
+        metric=metric,
+        stack=stack,
+        adopt=adopt,
+        pillar=pillar,
+        test=_test(kwargs),
+        **kwargs,
+    )
 
 
-def absent(name: str, stack: str = "auto", adopt: bool = False, **kwargs: Any) -> dict[str, Any]:
+def absent(
+    name: str, stack: str | None = None, adopt: bool | None = None, pillar: str | None = None, **kwargs: Any
+) -> dict[str, Any]:
     """
-    There is no such tunnel, neither live nor in the configuration.
+    The tunnel does not exist, neither live nor in the configuration.
 
     name
-        The interface.
+        The interface; with ``pillar``, only the state's name.
     stack
-        Which network stack configures the host: ``auto`` or ``ifupdown``.
+        Which network stack configures the host, such as ``ifupdown``; ``auto``, the default, detects it.
     adopt
-        Remove it from files that ``he_tunnel.present`` did not write, too.
+        Remove it from files that ``he_tunnel.present`` did not write, too; by default it is an error.
+    pillar
+        The key of the tunnel in the pillar: ``ipv6:tunnel``. Its ``name``, ``stack`` and ``adopt`` are used.
     """
-    arguments = {"stack": stack, "adopt": adopt}
-    return __salt__["converge.run"]("he_tunnel", "absent", name, arguments, kwargs, __opts__["test"])
+    return __salt__["he_tunnel.absent"](name, stack=stack, adopt=adopt, pillar=pillar, test=_test(kwargs), **kwargs)
 
 
 # --------------------------------------------------------------------------------------------------------------
-# The rungs of the ladder: none changes anything, and under test=True none is tried, since the run may change what it
-# looks at.
+# The rungs of the ladder: none changes anything, and none is checked under test=True, since the run may first change
+# what the rung checks.
 
 
-def live(name: str, **kwargs: Any) -> dict[str, Any]:
+def live(name: str, stack: str | None = None, pillar: str | None = None, **kwargs: Any) -> dict[str, Any]:
     """
-    The live interface is what its configuration says, and every address of it can be used.
+    The live interface matches its configuration, and all its addresses are usable.
 
     name
-        The interface.
+        The interface; with ``pillar``, only the state's name.
+    stack
+        Which network stack configures the host; ``auto``, the default, detects it.
+    pillar
+        The key of the tunnel in the pillar: ``ipv6:tunnel``. Its ``name`` and ``stack`` are used.
 
     Changes nothing. Under ``test=True`` the result is ``None``: it is not known.
     """
-    return _rung("device", name, {}, kwargs)
+    return __salt__["he_tunnel.live"](name, stack=stack, pillar=pillar, test=_test(kwargs), **kwargs)
 
 
-def routed(name: str, beyond: list[str] | None = None, source: str | None = None, **kwargs: Any) -> dict[str, Any]:
+def routed(
+    name: str,
+    beyond: list[str] | None = None,
+    source: str | None = None,
+    stack: str | None = None,
+    pillar: str | None = None,
+    **kwargs: Any,
+) -> dict[str, Any]:
     """
-    What goes beyond the broker leaves by the tunnel, and comes from the declared source address.
+    Packets beyond the broker leave through the tunnel, from the declared source address.
 
     name
-        The interface.
+        The interface; with ``pillar``, only the state's name.
     beyond
         IPv6 addresses; the way to the first is looked up. By default any global address.
     source
         The address that packets come from, where the tunnel has ``routing: source``; by default the tunnel's.
+    stack
+        Which network stack configures the host; ``auto``, the default, detects it.
+    pillar
+        The key of the tunnel in the pillar: ``ipv6:tunnel``. Beside it, ``verify:beyond`` and ``dns:address`` are used.
 
-    With ``routing: none`` there is nothing to hold, and the comment says so. Changes nothing, and sends nothing.
+    With ``routing: none`` there is nothing to check, and the comment says so. Changes nothing, and sends nothing.
     """
-    return _rung("route", name, {"beyond": beyond, "source": source}, kwargs)
+    return __salt__["he_tunnel.routed"](
+        name, beyond=beyond, source=source, stack=stack, pillar=pillar, test=_test(kwargs), **kwargs
+    )
 
 
-def underlaid(name: str, **kwargs: Any) -> dict[str, Any]:
+def underlaid(name: str, stack: str | None = None, pillar: str | None = None, **kwargs: Any) -> dict[str, Any]:
     """
     The tunnel's endpoint is reached over IPv4.
 
     name
-        The interface.
+        The interface; with ``pillar``, only the state's name.
+    stack
+        Which network stack configures the host; ``auto``, the default, detects it.
+    pillar
+        The key of the tunnel in the pillar: ``ipv6:tunnel``. Its ``name`` and ``stack`` are used.
 
-    An endpoint that answers no pings is reached where the broker's end answers through the tunnel. Changes nothing.
-    Under ``test=True`` nothing is sent, and the result is ``None``.
+    An endpoint that does not answer pings counts as reached if the broker's end answers through the tunnel. Changes
+    nothing. Under ``test=True`` nothing is sent, and the result is ``None``.
     """
-    return _rung("endpoint", name, {}, kwargs)
+    return __salt__["he_tunnel.underlaid"](name, stack=stack, pillar=pillar, test=_test(kwargs), **kwargs)
 
 
 def answering(
-    name: str, target: str | None = None, attempts: int = 3, timeout: float = 2, **kwargs: Any
+    name: str,
+    target: str | None = None,
+    attempts: int = 3,
+    timeout: float = 2,
+    stack: str | None = None,
+    pillar: str | None = None,
+    **kwargs: Any,
 ) -> dict[str, Any]:
     """
     The broker's end of the tunnel answers ICMPv6 echo requests that are sent through it.
 
     name
-        The interface.
+        The interface; with ``pillar``, only the state's name.
     target
         The IPv6 address to ask; by default the gateway of the tunnel's configuration.
     attempts
         How many requests are sent. One answer is enough; the loss is in the comment.
     timeout
         Seconds to wait for the last answer.
+    stack
+        Which network stack configures the host; ``auto``, the default, detects it.
+    pillar
+        The key of the tunnel in the pillar: ``ipv6:tunnel``. Its ``name``, ``stack`` and ``gateway`` are used.
 
     Changes nothing. Under ``test=True`` nothing is sent, and the result is ``None``: it is not known.
     """
-    return _rung("broker", name, {"target": target, "attempts": attempts, "timeout": timeout}, kwargs)
+    return __salt__["he_tunnel.answering"](
+        name,
+        target=target,
+        attempts=attempts,
+        timeout=timeout,
+        stack=stack,
+        pillar=pillar,
+        test=_test(kwargs),
+        **kwargs,
+    )
 
 
-def reaching(name: str, beyond: list[str] | None = None, source: str | None = None, **kwargs: Any) -> dict[str, Any]:
+def reaching(
+    name: str,
+    beyond: list[str] | None = None,
+    source: str | None = None,
+    stack: str | None = None,
+    pillar: str | None = None,
+    **kwargs: Any,
+) -> dict[str, Any]:
     """
-    Something beyond the broker answers to the address of this host that is published.
+    A host beyond the broker answers to the published address of this host.
 
     name
-        The interface.
+        The interface; with ``pillar``, only the state's name.
     beyond
-        IPv6 addresses that are not the broker's, of which one has to answer. Without any, nothing is proven, and the
+        IPv6 addresses that are not the broker's, one of which has to answer. Without any, nothing is proven, and the
         comment says so.
     source
         The published address; by default the tunnel's source.
+    stack
+        Which network stack configures the host; ``auto``, the default, detects it.
+    pillar
+        The key of the tunnel in the pillar: ``ipv6:tunnel``. Beside it, ``verify:beyond`` and ``dns:address`` are used.
 
-    Packets of the tunnel's full MTU that get lost are a warning in the comment. Changes nothing. Under ``test=True``
+    If packets of the tunnel's full MTU are lost, the comment has a warning. Changes nothing. Under ``test=True``
     nothing is sent, and the result is ``None``.
     """
-    return _rung("beyond", name, {"targets": beyond, "source": source}, kwargs)
+    return __salt__["he_tunnel.reaching"](
+        name, beyond=beyond, source=source, stack=stack, pillar=pillar, test=_test(kwargs), **kwargs
+    )
 
 
-def _rung(rung: str, name: str, arguments: dict[str, Any], surplus: dict[str, Any]) -> dict[str, Any]:
-    ret: dict[str, Any] = {"name": name, "result": False, "changes": {}, "comment": ""}
-    try:
-        __salt__["converge.refuse"](surplus)
-        if __opts__["test"]:
-            return {**ret, "result": None, "comment": f"{name} was not asked: test=True sends no packets"}
-        found = __salt__[f"tunnel_ladder.{rung}"](name, **arguments)
-    except (SaltException, OSError) as error:
-        return {**ret, "comment": str(error)}
-    return {**ret, "result": found["holds"], "comment": "\n".join([found["summary"], *found["warnings"]])}
+def _test(kwargs: dict[str, Any]) -> bool:
+    """Whether to predict only: if the whole run does, or this state has ``- test: true``."""
+    asked = kwargs.pop("test", False)
+    return bool(__opts__["test"] or asked)

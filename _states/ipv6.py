@@ -1,5 +1,5 @@
 """
-The pillar ``ipv6``, refused before anything is changed; and the proof, which all else has to be behind.
+The pillar ``ipv6``, checked before anything is changed; what the modules need; and the proof.
 
 .. code-block:: yaml
 
@@ -7,69 +7,118 @@ The pillar ``ipv6``, refused before anything is changed; and the proof, which al
       ipv6.valid:
         - supported:
             Debian: ["11", "13"]
+
+    The firewall's tools are installed:
+      ipv6.provided:
+        - need: firewall
+        - lookup: {packages: {firewall: [iptables, iptables-persistent]}}
+        - require:
+          - The pillar ipv6 makes sense
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from salt.exceptions import SaltException
+from salt.exceptions import CommandExecutionError, SaltException
 
 if TYPE_CHECKING:
     __salt__: dict[str, Any] = {}
-    __pillar__: dict[str, Any] = {}
+    __states__: dict[str, Any] = {}
     __opts__: dict[str, Any] = {}
 
 __virtualname__ = "ipv6"
 
 
 def valid(
-    name: str, supported: dict[str, list[str]] | None = None, shaped: bool = True, **kwargs: Any
+    name: str, pillar: str = "ipv6", supported: dict[str, list[str]] | None = None, **kwargs: Any
 ) -> dict[str, Any]:
     """
-    There is nothing wrong with the pillar ``ipv6``, and this is a host for it.
+    The pillar ``ipv6`` is valid, and this host is supported.
 
     name
-        What the state is called in the report.
+        The state's name in the report.
+    pillar
+        The key of the pillar.
     supported
-        By the grain ``os`` the first and the last release that this is made for; by default any.
-    shaped
-        ``False`` where the pillar was such that no other state could be made of it.
+        By the grain ``os``, the first and the last supported release; by default any.
 
-    Changes nothing. If anything is wrong it fails, under ``test=True`` too, and tells everything.
+    Changes nothing. If anything is wrong it fails, under ``test=True`` too, and every error is reported at once.
     """
-    ret: dict[str, Any] = {"name": name, "result": False, "changes": {}}
-    try:
-        __salt__["converge.refuse"](kwargs)
-    except SaltException as error:
-        return {**ret, "comment": str(error)}
-    # Not pillar.get: Salt 3008 masks the values that it returns to a state.
-    if "ipv6" not in __pillar__:
-        return {**ret, "comment": "ipv6: there is no such pillar for this host; an empty one, {}, manages nothing"}
-    pillar = __pillar__["ipv6"]
-    problems = list(__salt__["ipv6.errors"](pillar))
-    if supported:
-        problems += __salt__["ipv6.unsupported"](pillar, supported)
-    problems = problems or list(__salt__["ipv6.impossible"](pillar))
-    if not shaped:
-        problems = problems or ["ipv6: no state could be made of it"]
-    return {**ret, "result": not problems, "comment": "\n".join(problems) or "nothing is wrong with it"}
+    return __salt__["ipv6.valid"](name, pillar, supported, test=_test(kwargs), **kwargs)
 
 
 def proven(name: str, **kwargs: Any) -> dict[str, Any]:
     """
-    All that this state requires has held, so that what requires it may rely on that.
+    Everything that this state requires holds, and what requires it may rely on that.
 
     name
-        What the state is called in the report.
+        The state's name in the report.
 
-    Changes nothing. Under ``test=True`` the result is ``None``: nothing was tried.
+    Changes nothing. Under ``test=True`` the result is ``None``: nothing was tested.
+    """
+    return __salt__["ipv6.proven"](name, test=_test(kwargs), **kwargs)
+
+
+def provided(
+    name: str, need: str | None = None, pillar: str = "ipv6", lookup: dict[str, Any] | None = None, **kwargs: Any
+) -> dict[str, Any]:
+    """
+    What a part of the pillar needs is installed, by Salt's own states if necessary.
+
+    name
+        The state's name in the report.
+    need
+        ``tunnel``, ``ifupdown``, ``firewall``, ``netaddr`` or ``dns``.
+    pillar
+        The key of the pillar, whose ``lookup`` takes precedence over the argument.
+    lookup
+        The names of packages on this OS family, as in the pillar ``ipv6:lookup``.
+
+    (Salt's own ``unless`` would do, but costs a second in every run: to find out whether a state handles it itself,
+    Salt loads all its states and modules.)
     """
     ret: dict[str, Any] = {"name": name, "result": False, "changes": {}}
+    arguments = {"need": need, "pillar": pillar, "lookup": lookup}
+    test = _test(kwargs)
     try:
-        __salt__["converge.refuse"](kwargs)
+        found = __salt__["ipv6.missing"](**arguments, **kwargs)
+        if found["there"]:
+            return {**ret, "result": True, "comment": found["there"]}
+        if test and not __opts__["test"]:  # otherwise Salt's own states would not know that this one only predicts
+            return {**ret, "result": None, "comment": found["lacks"]}
+        done = _install(name, found)
+        if done["result"]:
+            found = __salt__["ipv6.missing"](**arguments)
     except SaltException as error:
         return {**ret, "comment": str(error)}
-    if __opts__["test"]:
-        return {**ret, "result": None, "comment": "not proven: under test=True nothing was tried"}
-    return {**ret, "result": True, "comment": "all that was tried holds; what was skipped says so itself"}
+    lacking = "" if found["there"] or not done["result"] else found["lacks"]
+    comment = "\n".join(filter(None, (done["comment"], lacking)))
+    return {**ret, "result": False if lacking else done["result"], "changes": done["changes"], "comment": comment}
+
+
+def _install(name: str, found: dict[str, Any]) -> dict[str, Any]:
+    if not found["packages"]:
+        return dict(__states__["pip.installed"](name=name, pkgs=found["distributions"]))
+    if not __opts__["test"]:
+        _answer(found["answers"])
+    return dict(__states__["pkg.installed"](name=name, pkgs=found["packages"], install_recommends=False, refresh=True))
+
+
+def _answer(answers: dict[str, dict[str, str]]) -> None:
+    """Answer the packages' questions. (Not by ``debconf.set``: that needs debconf-utils.)"""
+    lines = [
+        f"{package} {question} boolean {answer}"
+        for package, questions in answers.items()
+        for question, answer in questions.items()
+    ]
+    if lines:
+        told = __salt__["cmd.run_all"]("debconf-set-selections", stdin="\n".join(lines), python_shell=False)
+        if told["retcode"]:
+            raise CommandExecutionError(f"debconf-set-selections said: {told['stderr'] or told['stdout']}")
+
+
+def _test(kwargs: dict[str, Any]) -> bool:
+    """Whether to predict only: if the whole run does, or this state has ``- test: true``."""
+    asked = kwargs.pop("test", False)
+    return bool(__opts__["test"] or asked)

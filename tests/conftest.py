@@ -17,7 +17,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 # Salt's log handlers outlive pytest's streams.
 logging.raiseExceptions = False
 
-# The pure modules are plain Python: `import sit_tunnel`.
+# The private rooms are plain Python: `import _dualstack_tunnel_sit as tunnel_sit`.
 sys.path.insert(0, str(REPOSITORY / "_modules"))
 
 

@@ -1,15 +1,13 @@
-{#- Publishes the host's IPv6 address in DNS, once all that was set up is proven, and not before. -#}
-{%- from "ipv6/map.jinja" import ipv6, records with context %}
+{#- Publishes the host's IPv6 address in DNS, only after everything is proven to work. -#}
+{%- from "ipv6/map.jinja" import ipv6 with context %}
 
-include: {{ (["ipv6.pillar"] + (["ipv6.deps", "ipv6.verify"] if records else [])) | json }}
+include: {{ (["ipv6.pillar"] + (["ipv6.deps", "ipv6.verify"] if "dns" in ipv6 else [])) | json }}
 
-{%- if records %}
+{%- if "dns" in ipv6 %}
 
 The AAAA records are published:
   aaaa.published:
-{%-   for key, value in records.items() %}
-    - {{ {key: value} | json }}
-{%-   endfor %}
+    - pillar: ipv6:dns
     - require:
       - sls: ipv6.pillar
       - IPv6 is proven
@@ -19,9 +17,7 @@ The AAAA records are published:
 
 The AAAA records are withdrawn, since IPv6 is not proven:
   aaaa.withdrawn:
-{%-     for key, value in records.items() if key != "ttl" %}
-    - {{ {key: value} | json }}
-{%-     endfor %}
+    - pillar: ipv6:dns
     - require:
       - sls: ipv6.pillar
     - onfail:

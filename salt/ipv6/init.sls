@@ -1,4 +1,4 @@
-{#- Gives the host IPv6 as the pillar `ipv6` says, in the order in which it is safe. -#}
+{#- Sets up IPv6 as declared in the pillar `ipv6`, in a safe order. -#}
 include:
   - ipv6.pillar
   - ipv6.deps

@@ -1,13 +1,12 @@
 {#-
-  The first of all: every other file includes it. Fetches the custom modules, and refuses a wrong pillar, with everything
-  that is wrong in it, before anything is changed.
+  Before everything else: fetches the custom modules, and refuses a wrong pillar, with every error in it, before anything
+  is changed. Every other file includes it.
 
-  `state.apply ipv6` does not fetch custom modules by itself. They come from the fileserver, unless there are none in
-  it (they are in module_dirs or in an installed extension), or this is salt-ssh, which ships them: there Jinja runs
-  on the master. Only what has changed is fetched. None may be called in Jinja: a loader that has once missed them does
-  not always find them later.
+  `state.apply ipv6` itself does not fetch custom modules. They come from the fileserver, unless it has none (they are in
+  module_dirs or in an installed extension), or this is salt-ssh, which ships them: there Jinja runs on the master. Only
+  what has changed is fetched. Do not call one in Jinja: a loader that has once missed a module does not always find it
+  later.
 -#}
-{%- from "ipv6/map.jinja" import shaped with context %}
 {%- import_yaml "ipv6/supported.yaml" as supported %}
 {%- set fetched = [] %}
 {%- if "__master_opts__" not in opts %}
@@ -25,5 +24,5 @@ The modules that this run has fetched are loaded:
 
 The pillar ipv6 makes sense:
   ipv6.valid:
+    - pillar: ipv6
     - supported: {{ supported | json }}
-    - shaped: {{ shaped | json }}

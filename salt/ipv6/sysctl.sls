@@ -1,5 +1,5 @@
 {#- Sets kernel parameters, live and for the next boot. -#}
-{%- from "ipv6/map.jinja" import ipv6 with context %}
+{%- from "ipv6/map.jinja" import ipv6, lookup with context %}
 
 include: [ipv6.pillar]
 
@@ -8,20 +8,19 @@ include: [ipv6.pillar]
 
 No service is harmed by the kernel's default for listeners:
   service_listen.unharmed:
-    - bindv6only: {{ ipv6.sysctl[listeners] | json }}
-    - services: {{ ipv6.get("services", {}) | json }}
-    - exceptions: {{ ipv6.sysctl_except | json }}
+    - pillar: ipv6:services
     - require:
       - sls: ipv6.pillar
 {%- endif %}
 
+{%- set file = ipv6.get("lookup", {}).get("sysctl_file") %}
 {%- for key, value in ipv6.get("sysctl", {}).items() %}
 
-{{ (key ~ " is " ~ value) | json }}:
+{{ (key ~ " is " ~ value)[:200] | json }}:  # a key of YAML has at most 1024 characters
   sysctl.present:
     - name: {{ key | json }}
     - value: {{ value | json }}
-    - config: {{ ipv6.lookup.sysctl_file | json }}
+    - config: {{ (file if file is string else lookup.sysctl_file) | json }}
     - require:
       - sls: ipv6.pillar
 {%-   if key == listeners %}

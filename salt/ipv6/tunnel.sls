@@ -3,20 +3,18 @@
 
 include: [ipv6.pillar, ipv6.deps, ipv6.firewall]
 
-{%- if ipv6.tunnel is defined %}
+{%- if "tunnel" in ipv6 %}
 
 The tunnel is up:
   he_tunnel.present:
-{%-   for key, value in ipv6.tunnel.items() %}
-    - {{ {key: value} | json }}
-{%-   endfor %}
+    - pillar: ipv6:tunnel
     - require:
       - sls: ipv6.pillar
       - The tunnel's tools are installed
-{%-   if ipv6.tunnel.stack == "ifupdown" %}
+{%-   if ipv6.tunnel.get("stack") == "ifupdown" %}
       - ifupdown is installed
 {%-   endif %}
-{%-   if ipv6.firewall is defined %}
-      - The firewall is up  # else every service that listens on :: would be open as soon as the tunnel is there
+{%-   if "firewall" in ipv6 %}
+      - The firewall is up  # otherwise every service on :: would be open as soon as the tunnel is up
 {%-   endif %}
 {%- endif %}

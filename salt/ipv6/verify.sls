@@ -1,107 +1,63 @@
 {#-
-  Proves that what was set up works, and changes nothing: a ladder of states, of which each looks at one thing. Of a
-  chain, the first that fails says what is wrong, and those above it that they were not tried.
+  Proves that what was set up works, and changes nothing: a ladder of states, each checking one thing. The first of a
+  chain that fails says what is wrong, and those above it are not run.
 
-  Whatever needs a proof of all requires this file: it has one state at least, and the last one requires all others.
+  States that need the whole proof require this file: it has at least one state, and the last one requires all others.
 -#}
 {%- from "ipv6/map.jinja" import ipv6 with context %}
-
-{%- set verify = ipv6.get("verify") if ipv6.get("verify") is mapping else {} %}
-{%- set dns = ipv6.get("dns") if ipv6.get("dns") is mapping else {} %}
-{%- set services = ipv6.get("services", {}) %}
 {%- set rungs = [] %}
 
 include: [ipv6.pillar, ipv6.firewall, ipv6.tunnel, ipv6.services]
 
-{%- if ipv6.tunnel is defined %}
+{%- if "tunnel" in ipv6 %}
+{%-   set chain = {
+        "The tunnel is as it is configured": "live",
+        "Packets leave by the tunnel": "routed",
+        "IPv4 reaches the broker": "underlaid",
+        "The broker answers through the tunnel": "answering",
+        "The published address reaches beyond the broker": "reaching",
+      } %}
+{%-   for rung, look in chain.items() if look != "answering" or ipv6.tunnel.get("gateway") is not none %}
 
-The tunnel is as it is configured:
-  he_tunnel.live:
-    - name: {{ ipv6.tunnel.name | json }}
+{{ rung }}:
+  he_tunnel.{{ look }}:
+    - pillar: ipv6:tunnel
     - require:
-      - The tunnel is up
-
-Packets leave by the tunnel:
-  he_tunnel.routed:
-    - name: {{ ipv6.tunnel.name | json }}
-    - beyond: {{ verify.get("beyond") | json }}
-    - source: {{ dns.get("address") | json }}
-    - require:
-      - The tunnel is as it is configured
-
-IPv4 reaches the broker:
-  he_tunnel.underlaid:
-    - name: {{ ipv6.tunnel.name | json }}
-    - require:
-      - Packets leave by the tunnel
-
-{%-   do rungs.append("IPv4 reaches the broker") %}
-{%-   if ipv6.tunnel.get("gateway") is not none %}
-
-The broker answers through the tunnel:
-  he_tunnel.answering:
-    - name: {{ ipv6.tunnel.name | json }}
-    - target: {{ ipv6.tunnel.gateway | json }}
-    - require:
-      - IPv4 reaches the broker
-
-{%-     do rungs.append("The broker answers through the tunnel") %}
-{%-   endif %}
-
-The published address reaches beyond the broker:
-  he_tunnel.reaching:
-    - name: {{ ipv6.tunnel.name | json }}
-    - beyond: {{ verify.get("beyond") | json }}
-    - source: {{ dns.get("address") | json }}
-    - require:
-      - {{ rungs[-1] }}
-
-{%-   do rungs.append("The published address reaches beyond the broker") %}
+      - {{ rungs[-1] if rungs else "The tunnel is up" }}
+{%-     do rungs.append(rung) %}
+{%-   endfor %}
 {%- endif %}
 
-{%- if ipv6.firewall is defined %}
+{%- if "firewall" in ipv6 %}
+{%-   do rungs.append("The firewall does what is expected of it") %}
 
 The firewall does what is expected of it:
   dualstack_iptables.proven:
-{%-   for key, value in ipv6.firewall.items() %}
-    - {{ {key: value} | json }}
-{%-   endfor %}
-{%-   if ipv6.tunnel is defined %}
-    - tunnel: {{ ipv6.tunnel | json }}
-{%-   endif %}
+    - pillar: ipv6:firewall
     - require:
       - The firewall is up
-
-{%-   do rungs.append("The firewall does what is expected of it") %}
 {%- endif %}
 
-{%- for name, settings in services.items() %}
-{%-   set rung = name ~ " answers on this host's addresses of both families" %}
+{%- for name in ipv6.get("services", {}) %}
+{%-   do rungs.append(name ~ " answers on this host's addresses of both families") %}
 
-{{ rung | json }}:
+{{ rungs[-1] | json }}:
   service_listen.answering:
     - name: {{ name | json }}
-{%-   for key in ("ports", "protocols") if settings is mapping and key in settings %}
-    - {{ {key: settings[key]} | json }}
-{%-   endfor %}
+    - pillar: ipv6:services
     - require:
       - {{ (name ~ " listens on both families") | json }}
-{%-   if ipv6.tunnel is defined %}
+{%-   if "tunnel" in ipv6 %}
       - The tunnel is up
 {%-   endif %}
-
-{%-   do rungs.append(rung) %}
 {%- endfor %}
 
-{#- The name says what is known: without a prober, nothing is. #}
-{%- set outside = "is" if verify.get("prober") is not none else "may or may not be" %}
+{#- The name reflects what is known: without a prober, nothing. #}
+{%- set outside = "is" if ipv6.get("verify", {}).get("prober") is not none else "may or may not be" %}
 
 This host {{ outside }} reachable from outside:
   service_listen.reachable:
-    - prober: {{ verify.get("prober") | json }}
-    - services: {{ services | json }}
-    - address: {{ dns.get("address") | json }}
-    - tunnel: {{ ipv6.get("tunnel", {}).get("name") | json }}
+    - pillar: ipv6:services
     - require:
       - sls: ipv6.pillar
 {%- for rung in rungs %}

@@ -11,6 +11,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import _dualstack_converge as converge
+import _dualstack_dns_change as dns_change
+import _dualstack_dns_settings as dns_settings
+import _dualstack_plugins as plugins
 import pytest
 from saltfactories.utils.functional import Loaders
 
@@ -133,6 +137,22 @@ def withdrawn(states: Any) -> Callable[..., Any]:
         return thrice(states.aaaa.withdrawn, name, **arguments)
 
     return run
+
+
+@pytest.fixture
+def publishing(loaders: Loaders) -> Callable[..., converge.Change]:
+    """The steps of ``aaaa.published``, for a test that comes in between."""
+
+    def prepare(name: str, **arguments: Any) -> converge.Change:
+        providers = plugins.providers(loaders.modules)
+        wish = dns_settings.wish(name, arguments, None, loaders.modules.pack["__pillar__"], providers)
+        return converge.Change(
+            plan=lambda: dns_change.plan_published(wish),
+            apply=lambda plan: dns_change.apply(plan, providers),
+            undo=lambda plan: dns_change.undo(plan, providers),
+        )
+
+    return prepare
 
 
 def thrice(state: Any, name: str, **arguments: Any) -> Any:

@@ -1,4 +1,4 @@
-"""A command of the user's own: here a script around nsupdate."""
+"""A user's own command: here a script around nsupdate."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_one_that_fails(states: Any, script: Path) -> None:
         (["/etc/passwd"], "publish: '/etc/passwd' cannot be run: Permission denied"),
         ([sys.executable, "-c", "import time; time.sleep(9)"], "it took more than 1 s and was killed"),
         (["/bin/true"], "has no AAAA record for www.example.org"),
-        ("nsupdate", "command:publish: it is not a command, as /usr/local/sbin/publish"),
+        ("nsupdate", "command:publish: it is not a command such as /usr/local/sbin/publish"),
     ],
 )
 def test_one_that_cannot_work(states: Any, pillar: Any, publish: Any, words: str) -> None:

@@ -63,12 +63,12 @@ def test_the_ttl_is_a_matter_of_the_web_page(published: Any, service: Any) -> No
     assert f"{WWW} has a TTL of 300 s, and he cannot change it to 60 s" in done.comment
 
 
-def test_nochg_is_as_good(modules: Any, service: Any, pillar: Any) -> None:
+def test_nochg_is_a_success(modules: Any, service: Any, pillar: Any) -> None:
     put(WWW, OURS)
     edits = {WWW: {"old": {"addresses": [OLD], "ttl": 300}, "new": {"addresses": [OURS], "ttl": 300}}}
-    modules.aaaa_he.change(pillar["he"], edits)
+    modules.aaaa_he.change("ipv6:dns:he", edits)
     service.answer = (200, {}, "nochg")
-    modules.aaaa_he.change(pillar["he"], edits)
+    modules.aaaa_he.change("ipv6:dns:he", edits)
 
 
 @pytest.mark.parametrize(
@@ -78,14 +78,14 @@ def test_nochg_is_as_good(modules: Any, service: Any, pillar: Any) -> None:
         ((401, {}, "badauth"), "the key is wrong, or the record is not enabled for dynamic DNS (badauth)"),
         ((401, {}, "<html>no</html>"), "the key is wrong"),
         ((200, {}, "nohost"), "there is no such record; create an AAAA record there and enable it for dynamic DNS"),
-        ((200, {}, "badip"), "it does not take the address (badip)"),
+        ((200, {}, "badip"), "it does not accept the address (badip)"),
         ((200, {}, "badsys\r\n"), "it does not understand the request (badsys)"),
         ((200, {}, "badagent"), "it does not accept this client (badagent)"),
         ((200, {}, "abuse"), "it was updated too often; wait some hours, then look at dns.he.net (abuse)"),
-        ((200, {}, "interval"), "the last update was too short a time ago; wait some minutes (interval)"),
+        ((200, {}, "interval"), "the last update was too recent; wait some minutes (interval)"),
         ((200, {}, "notfqdn"), "it is not a full host name (notfqdn)"),
         ((200, {}, "!yours"), "the record belongs to another account (!yours)"),
-        ((200, {}, "dnserr"), "it has an error of its own; try again later (dnserr)"),
+        ((200, {}, "dnserr"), "it reports an internal error; try again later (dnserr)"),
         ((200, {}, "911"), "it is out of order; try again later (911)"),
         ((200, {}, f"good {OLD}"), f"it has set another address: '{OLD}'"),
         ((200, {}, "good 192.0.2.1"), "it has set another address: '192.0.2.1'"),
@@ -100,7 +100,7 @@ def test_nochg_is_as_good(modules: Any, service: Any, pillar: Any) -> None:
         ("noise", "no answer: SSH-2.0-OpenSSH_9.2"),
     ],
 )
-def test_every_answer_is_told_in_words(states: Any, service: Any, answer: Any, words: str) -> None:
+def test_every_answer_is_reported_in_words(states: Any, service: Any, answer: Any, words: str) -> None:
     service.answer = answer
     done = states.aaaa.published(WWW, address=OURS, by="he", ttl=300)
     assert (done.result, done.changes) == (False, {})
@@ -111,7 +111,7 @@ def test_every_answer_is_told_in_words(states: Any, service: Any, answer: Any, w
     assert records(WWW) == [f"300 {OLD}"]
 
 
-def test_good_is_not_believed(states: Any, service: Any) -> None:
+def test_good_without_a_change_is_not_trusted(states: Any, service: Any) -> None:
     service.updates = False
     done = states.aaaa.published(WWW, address=OURS, by="he", ttl=300, deadline=1)
     assert done.result is False
@@ -148,8 +148,7 @@ def test_never_without_tls(states: Any, service: Any, pillar: Any) -> None:
     done = states.aaaa.published(WWW, address=OURS, by="he")
     assert (done.result, done.comment) == (
         False,
-        "he:url: expected one that begins with https:// and holds no user, key or query, "
-        "as https://dyn.dns.he.net/nic/update",
+        "he:url: expected an https:// URL without user, key or query, " "such as https://dyn.dns.he.net/nic/update",
     )
     assert service.requests == []
 

@@ -57,7 +57,7 @@ def test_a_hoster_that_reports_no_failure_is_not_believed(states: Any, pillar: A
         ({"options": {"auth_token": TOKEN}}, "No DDNS server provided"),
     ],
 )
-def test_what_lexicon_says_is_told_without_secrets(
+def test_what_lexicon_says_is_reported_without_secrets(
     states: Any, pillar: Any, caplog: pytest.LogCaptureFixture, settings: dict[str, Any], words: str
 ) -> None:
     pillar["lexicon"].update(settings)
@@ -82,7 +82,7 @@ def test_a_credential_in_a_url(states: Any, pillar: Any, caplog: pytest.LogCaptu
     assert not [each for each in caplog.records if each.name.startswith("urllib3")]
 
 
-def test_the_zone_is_the_one_that_is_told_not_the_one_that_is_found(states: Any, pillar: Any) -> None:
+def test_the_declared_zone_is_used_not_the_one_found(states: Any, pillar: Any) -> None:
     """As with a zone that is not delegated yet."""
     options = {"auth_token": "a token", "pdns_server": "http://127.0.0.1:1"}
     pillar["lexicon"].update(provider="powerdns", options=options, zone=WWW)

@@ -39,7 +39,7 @@ def converge(modules: Any, backend: str) -> Callable[..., dict[str, Any]]:
 
     def run(tables: dict[str, Any], test: bool = False, **arguments: Any) -> dict[str, Any]:
         given = {"tables": tables, "backend": backend, **arguments}
-        done: dict[str, Any] = modules.converge.run("dualstack_iptables", "ruleset", "firewall", given, {}, test)
+        done: dict[str, Any] = modules.dualstack_iptables.ruleset("firewall", **given, test=test)
         return done
 
     return run

@@ -7,6 +7,10 @@ import textwrap
 from collections.abc import Callable
 from typing import Any
 
+import _dualstack_firewall_delta as firewall_delta
+import _dualstack_firewall_fold as firewall_fold
+import _dualstack_firewall_kernel as firewall_kernel
+import _dualstack_firewall_ruleset as firewall_ruleset
 import pytest
 
 from . import netfilter
@@ -111,16 +115,13 @@ def some_ruleset(seed: int) -> dict[str, str]:
     return {"ipv4": text(families[0]), "ipv6": text(families[1])}
 
 
-def adopt(modules: Any, backend: str, tunnel: dict[str, Any] | None = None) -> dict[str, Any]:
+def adopt(backend: str, tunnel: dict[str, Any] | None = None) -> dict[str, Any]:
     """What is there but for what belongs to Docker and its like."""
-    preserve = modules.dualstack_ruleset.preserved()
     live = {
-        family: modules.iptables_delta.own(tables, preserve)
-        for family, tables in modules.iptables_kernel.read(backend).items()
+        family: firewall_delta.own(tables, firewall_ruleset.PRESERVE)
+        for family, tables in firewall_kernel.read(backend).items()
     }
-    sets = modules.iptables_kernel.set_families(modules.iptables_kernel.sets())
-    firewall: dict[str, Any] = modules.dualstack_fold.adopt(live, tunnel, sets)
-    return firewall
+    return firewall_fold.adopt(live, tunnel, firewall_kernel.set_families(firewall_kernel.sets()))
 
 
 def listed(backend: str) -> dict[str, str]:
@@ -128,32 +129,32 @@ def listed(backend: str) -> dict[str, str]:
     return {family: netfilter.run(f"{command}-{backend}", "-S") for family, command in netfilter.COMMANDS.items()}
 
 
-def unchanged(modules: Any, converge: Converge, backend: str, tunnel: dict[str, Any] | None = None) -> dict[str, Any]:
+def unchanged(converge: Converge, backend: str, tunnel: dict[str, Any] | None = None) -> dict[str, Any]:
     """Adopt what lives; applying that changes nothing, nor does adopting again."""
     before = {family: netfilter.save(family, backend) for family in netfilter.COMMANDS}
-    firewall = adopt(modules, backend, tunnel)
+    firewall = adopt(backend, tunnel)
     done = converge(**firewall, tunnel=tunnel, save=False)
     assert done["result"] is True, done["comment"]
     assert done["changes"] == {}
     assert {family: netfilter.save(family, backend) for family in netfilter.COMMANDS} == before
-    assert adopt(modules, backend, tunnel) == firewall
+    assert adopt(backend, tunnel) == firewall
     return firewall
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_what_is_adopted_is_there(modules: Any, converge: Converge, backend: str, seed: int) -> None:
+def test_what_is_adopted_is_there(converge: Converge, backend: str, seed: int) -> None:
     for family, ruleset in some_ruleset(seed).items():
         netfilter.load(family, backend, ruleset)
-    unchanged(modules, converge, backend)
+    unchanged(converge, backend)
 
 
 @pytest.mark.parametrize("seed", range(100, 105))
-def test_what_is_adopted_comes_back(modules: Any, converge: Converge, backend: str, seed: int) -> None:
+def test_what_is_adopted_comes_back(converge: Converge, backend: str, seed: int) -> None:
     """Also on a host that has none of it."""
     for family, ruleset in some_ruleset(seed).items():
         netfilter.load(family, backend, ruleset)
     before = listed(backend)
-    firewall = adopt(modules, backend)
+    firewall = adopt(backend)
     netfilter.reset()
     done = converge(**firewall)
     assert done["result"] is True, done["comment"]
@@ -193,10 +194,10 @@ PILLAR: dict[str, Any] = {
 }
 
 
-def test_a_pillar_is_adopted_as_it_was_written(modules: Any, converge: Converge, backend: str) -> None:
+def test_a_pillar_is_adopted_as_it_was_written(converge: Converge, backend: str) -> None:
     done = converge(**PILLAR, tunnel=TUNNEL)
     assert done["result"] is True, done["comment"]
-    assert unchanged(modules, converge, backend, TUNNEL) == PILLAR
+    assert unchanged(converge, backend, TUNNEL) == PILLAR
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -347,8 +348,8 @@ MAIL_SERVER = {
 
 
 @pytest.mark.parametrize("host", [DOCKER_HOST, ROUTER, MAIL_SERVER], ids=["docker", "router", "mail"])
-def test_a_host_stays_as_it_is(modules: Any, converge: Converge, backend: str, host: dict[str, str]) -> None:
+def test_a_host_stays_as_it_is(converge: Converge, backend: str, host: dict[str, str]) -> None:
     netfilter.run("ipset", "restore", text="create friends hash:ip\ncreate friends6 hash:net family inet6\n")
     for family, ruleset in host.items():
         netfilter.load(family, backend, textwrap.dedent(ruleset))
-    unchanged(modules, converge, backend)
+    unchanged(converge, backend)

@@ -7,7 +7,8 @@ extension that a Debian kernel has.
 
 from __future__ import annotations
 
-import dualstack_rules
+import _dualstack_families as families
+import _dualstack_firewall_rules as firewall_rules
 import pytest
 
 from . import netfilter
@@ -147,7 +148,7 @@ OWN = {
 }
 
 
-@pytest.mark.parametrize("family", dualstack_rules.FAMILIES)
+@pytest.mark.parametrize("family", families.FAMILIES)
 def test_a_rule_by_hand_is_what_it_would_be_without_us(family: str, backend: str) -> None:
     bare, ours, again = [], [], []
     for line in (BOTH + OWN[family]).strip().splitlines():
@@ -155,9 +156,9 @@ def test_a_rule_by_hand_is_what_it_would_be_without_us(family: str, backend: str
         table, _, chain = place.rpartition("/")
         where = (table or "filter", chain or "INPUT")
         bare.append((line, _held(family, backend, *where, rule)))
-        (text,) = dualstack_rules.translate({"family": family, "rule": rule})[family]
+        (text,) = firewall_rules.translate({"family": family, "rule": rule})[family]
         ours.append((line, _held(family, backend, *where, text)))
-        (text,) = dualstack_rules.translate({"family": family, "rule": ours[-1][1]})[family]
+        (text,) = firewall_rules.translate({"family": family, "rule": ours[-1][1]})[family]
         again.append((line, _held(family, backend, *where, text)))
     assert ours == bare
     assert again == bare
@@ -175,5 +176,5 @@ def test_what_is_for_both_needs_no_family() -> None:
     for line in BOTH.strip().splitlines():
         rule = line.partition(" @")[0]
         if not any(each in rule for each in undecided):
-            result = dualstack_rules.translate(rule)
+            result = firewall_rules.translate(rule)
             assert len(result["ipv4"]) == len(result["ipv6"]) == 1, rule

@@ -333,7 +333,7 @@ def test_a_container_that_may_not_create_namespaces(converge: Converge, containe
     before = live(backend)
     predicted = contained(tables, test=True)
     assert predicted["result"] is None, predicted["comment"]
-    assert "unshare" in predicted["comment"] and "nothing leads to" in predicted["comment"]
+    assert "unshare" in predicted["comment"] and "unreferenced chains" in predicted["comment"]
     assert live(backend) == before
     done = contained(tables)
     assert done["result"] is True, done["comment"]

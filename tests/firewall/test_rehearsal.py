@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-import firewall_rehearsal
+import _dualstack_firewall_rehearsal as firewall_rehearsal
+import _dualstack_firewall_view as firewall_view
 import pytest
 from salt.exceptions import CommandExecutionError
 
@@ -36,14 +37,14 @@ def family(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def to(family: str, protocol: str, port: int | None = None, verdict: str = "accept", **others: Any) -> dict[str, Any]:
+def to(family: str, protocol: str, port: int | None = None, verdict: str = "accept", **others: Any) -> Any:
     """An expectation of what comes in, from anywhere."""
     return {
         "family": family,
         "direction": "in",
         "protocol": protocol,
-        "source": firewall_rehearsal.OUTSIDE[family],
-        "destination": firewall_rehearsal.HERE[family],
+        "source": firewall_view.OUTSIDE[family],
+        "destination": firewall_view.HERE[family],
         "port": port,
         "interface": "eth0",
         "verdict": verdict,
@@ -52,22 +53,22 @@ def to(family: str, protocol: str, port: int | None = None, verdict: str = "acce
     }
 
 
-def out(family: str, protocol: str, port: int | None = None, verdict: str = "accept") -> dict[str, Any]:
-    ends = {"source": firewall_rehearsal.HERE[family], "destination": firewall_rehearsal.OUTSIDE[family]}
+def out(family: str, protocol: str, port: int | None = None, verdict: str = "accept") -> Any:
+    ends = {"source": firewall_view.HERE[family], "destination": firewall_view.OUTSIDE[family]}
     return to(family, protocol, port, verdict, direction="out", **ends)
 
 
-def local(family: str, protocol: str, port: int | None = None, verdict: str = "accept") -> dict[str, Any]:
-    loopback = firewall_rehearsal.LOOPBACK[family]
+def local(family: str, protocol: str, port: int | None = None, verdict: str = "accept") -> Any:
+    loopback = firewall_view.LOOPBACK[family]
     return to(family, protocol, port, verdict, interface="lo", source=loopback, destination=loopback)
 
 
-def rehearse(text: str, expected: list[dict[str, Any]], backend: str, sets: str = "") -> list[dict[str, Any]]:
+def rehearse(text: str, expected: list[Any], backend: str, sets: str = "") -> list[firewall_rehearsal.Tried]:
     """In one family: the others' rules are no part of these tests."""
     return firewall_rehearsal.run({expected[0]["family"]: text}, expected, backend, sets)
 
 
-def check(text: str, expected: list[dict[str, Any]], backend: str, sets: str = "") -> None:
+def check(text: str, expected: list[Any], backend: str, sets: str = "") -> None:
     found = rehearse(text, expected, backend, sets)
     assert [(each["protocol"], each["port"], each["found"]) for each in found] == [
         (each["protocol"], each["port"], each["verdict"]) for each in expected
@@ -277,8 +278,10 @@ def test_what_is_open_is_never_taken_for_dropped(family: str, backend: str) -> N
 
 
 def test_through_the_loader_of_salt(modules: Any, backend: str) -> None:
-    (expected,) = modules.firewall_rehearsal.expectations([{**SSH, "from": "203.0.113.9"}])
-    (found,) = modules.firewall_rehearsal.run({"ipv4": ruleset()}, [expected], backend)
+    expect = [{**SSH, "from": "203.0.113.9"}]
+    shut = {chain: {"policy": "DROP"} for chain in ("INPUT", "FORWARD", "OUTPUT")}
+    (expected,) = firewall_view.expectations(expect)
+    (found,) = modules.dualstack_iptables.rehearse({"tables": {"filter": shut}, "backend": backend, "expect": expect})
     assert found == {**expected, "found": "drop", "ok": False, "note": ""}
 
 
@@ -339,10 +342,11 @@ ip -6 route add default via 2001:db8:77::1 dev he-ipv6
 ASK = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
-import firewall_rehearsal
+import _dualstack_firewall_view as firewall_view
+import _dualstack_host_management as host_management
 job = json.loads(sys.argv[2])
-firewall_rehearsal.__opts__ = job["opts"]
-print(json.dumps(firewall_rehearsal.expectations(job["expect"], job["tunnel"])))
+managed = host_management.connections(job["opts"])
+print(json.dumps(firewall_view.expectations(job["expect"], job["tunnel"], managed)))
 """
 
 
@@ -352,7 +356,7 @@ def on_host(
     tunnel: dict[str, Any] | None = None,
     opts: dict[str, Any] | None = None,
     ssh: str = "",
-) -> list[dict[str, Any]]:
+) -> list[Any]:
     """The expectations of a host in a network namespace of its own; its Salt has no SSH_CONNECTION, an ancestor has."""
     job = json.dumps({"expect": expect, "tunnel": tunnel, "opts": opts or {}})
     script = f'{setup}\nSSH_CONNECTION="{ssh}" sh -c \'env -u SSH_CONNECTION "$@"; exit\' - "$@"'
@@ -360,7 +364,7 @@ def on_host(
     words += [sys.executable, "-c", ASK, str(MODULES), job]
     said = subprocess.run(words, capture_output=True, text=True, check=False)
     assert said.returncode == 0, said.stderr
-    found: list[dict[str, Any]] = json.loads(said.stdout)
+    found: list[Any] = json.loads(said.stdout)
     return found
 
 

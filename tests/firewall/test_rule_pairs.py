@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import dualstack_rules
+import _dualstack_families as families
+import _dualstack_firewall_rules as firewall_rules
 import pytest
 import yaml
 
@@ -14,7 +15,7 @@ from . import netfilter
 PAIRS: list[dict[str, Any]] = yaml.safe_load((Path(__file__).parents[1] / "unit" / "rule_pairs.yaml").read_text())
 
 
-@pytest.mark.parametrize("family", dualstack_rules.FAMILIES)
+@pytest.mark.parametrize("family", families.FAMILIES)
 def test_the_kernel_holds_what_is_expected(family: str, backend: str) -> None:
     """One chain for each pair, so that one restore loads them all."""
     tables: dict[str, list[str]] = {}
@@ -22,7 +23,7 @@ def test_the_kernel_holds_what_is_expected(family: str, backend: str) -> None:
     for number, pair in enumerate(PAIRS):
         if "error" not in pair:
             table, _, chain = pair.get("in", "filter/").partition("/")
-            texts = dualstack_rules.translate(pair["rule"], chain or None, table)[family]
+            texts = firewall_rules.translate(pair["rule"], chain or None, table)[family]
             name = f"pair-{number:03}"
             tables.setdefault(table, []).extend([f":{name} - [0:0]", *(f"-A {name} {text}" for text in texts)])
             expected[name] = [f"-A {name} {saved}" for saved in pair.get(family, [])]

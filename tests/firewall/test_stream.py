@@ -329,7 +329,7 @@ RULESETS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("name", RULESETS)
-def test_ipv6_lives_under_every_ruleset(converge: Converge, name: str) -> None:
+def test_ipv6_works_under_every_ruleset(converge: Converge, name: str) -> None:
     done = converge(RULESETS[name])
     assert done["result"] is True, done["comment"]
     assert reaches() == [True] * 4

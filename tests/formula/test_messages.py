@@ -1,4 +1,4 @@
-"""What is said of a wrong pillar: the key, what was found, what is expected."""
+"""The messages for a wrong pillar: the key, what was found, what is expected."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ BROKEN: dict[str, tuple[Any, str]] = {
     "ttl": (tunnel(ttl=300), "ipv6:tunnel:ttl: 300 is not a whole number from 1 to 255"),
     "mtu": (tunnel(mtu="1480"), "ipv6:tunnel:mtu: '1480' is not a whole number"),
     "addresses": (tunnel(addresses="2001:470:1f13:f87::77/64"), "ipv6:tunnel:addresses: expected a list"),
-    "source": (tunnel(source="2001:db8::1"), "ipv6:tunnel:source: 2001:db8::1 is none of the tunnel's addresses"),
+    "source": (tunnel(source="2001:db8::1"), "ipv6:tunnel:source: 2001:db8::1 is not one of the tunnel's addresses"),
     "stack": (tunnel(stack="wicked"), "ipv6:tunnel:stack: 'wicked' is not a network stack that is supported"),
     "adopt": (tunnel(adopt="yes"), "ipv6:tunnel:adopt: 'yes' is not true or false"),
     "no-tunnel": ({"tunnel": 5}, "ipv6:tunnel: expected a mapping"),
@@ -52,7 +52,7 @@ def test_a_wrong_key_is_named(modules: Any, case: str) -> None:
     assert [each for each in modules.ipv6.errors(pillar) if said in each]
 
 
-def test_all_errors_are_told_at_once(modules: Any) -> None:
+def test_every_error_is_reported_at_once(modules: Any) -> None:
     found = "\n".join(
         modules.ipv6.errors({"tunnel": {**EXAMPLE["tunnel"], "ttl": 0, "endpoint": "x"}, "sysctl": 1, "zzz": 1})
     )
@@ -60,10 +60,11 @@ def test_all_errors_are_told_at_once(modules: Any) -> None:
         assert said in found
 
 
-def test_another_os_is_refused_part_by_part(modules: Any) -> None:
-    pillar = {"tunnel": EXAMPLE["tunnel"], "sysctl": EXAMPLE["sysctl"]}
-    assert modules.ipv6.unsupported(pillar, {"Debian": ["11", "13"]}) == []
-    refused = modules.ipv6.unsupported(pillar, {"RedHat": ["8", "9"]})
+def test_another_os_is_refused_part_by_part(modules: Any, loaders: Any) -> None:
+    """This host is a Debian 12."""
+    loaders.modules.pack["__pillar__"]["ipv6"] = {"tunnel": EXAMPLE["tunnel"], "sysctl": EXAMPLE["sysctl"]}
+    assert modules.ipv6.valid("x", supported={"Debian": ["11", "13"]})["comment"] == "it is valid"
+    refused = modules.ipv6.valid("x", supported={"RedHat": ["8", "9"]})["comment"].splitlines()
     assert [each.partition(" ")[0] for each in refused] == ["ipv6:tunnel", "ipv6:sysctl"]
 
 

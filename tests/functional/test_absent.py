@@ -1,4 +1,4 @@
-"""he_tunnel.absent leaves neither link nor file, and touches nothing that is not the tunnel's."""
+"""he_tunnel.absent leaves neither link nor file, and changes nothing else."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_it_can_come_back(states: Any, tunnel: None) -> None:
     assert reaches("client6", PUBLISHED)
 
 
-def test_what_a_person_wrote_stays_unless_it_is_adopted(states: Any, test: bool) -> None:
+def test_what_a_user_wrote_stays_unless_it_is_adopted(states: Any, test: bool) -> None:
     MAIN.write_text(f"{MAIN_TEXT}\nauto {NAME}\niface {NAME} inet6 v4tunnel\n    endpoint 216.66.84.42\n")
     before = world()
     result = states.he_tunnel.absent(NAME, test=test)

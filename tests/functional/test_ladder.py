@@ -1,4 +1,4 @@
-"""The ladder: each rung holds where all is well, and says in its own words what is not."""
+"""The ladder: each rung holds if all is well, and otherwise reports the fault."""
 
 from __future__ import annotations
 
@@ -205,7 +205,7 @@ def test_one_that_answers_is_enough(states: Any, tunnel: None) -> None:
     done = states.he_tunnel.reaching(NAME, beyond=[NOBODY])
     assert done.result is False
     assert f"{NOBODY} does not answer to {PUBLISHED} (" in done.comment
-    assert f"to this end of the tunnel, {OURS}, neither" in done.comment
+    assert f"nor to this end of the tunnel, {OURS}" in done.comment
     done = states.he_tunnel.reaching(NAME, beyond=[NOBODY, CLIENT6])
     assert done.result is True
     assert f"{NOBODY} does not answer" in done.comment

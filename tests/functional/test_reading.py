@@ -1,4 +1,4 @@
-"""What a person can ask: he_tunnel.status, render and ping; and the state he_tunnel.answering."""
+"""The read-only functions he_tunnel.status, render and ping; and the state he_tunnel.answering."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_a_silent_broker_fails_with_loss_and_reason(states: Any, tunnel: None) -
     assert "2001:470:1f12:f87::1 does not answer through he-ipv6: 100% loss;" in result.comment
 
 
-def test_a_partial_loss_passes_and_is_told(states: Any, tunnel: None) -> None:
+def test_a_partial_loss_passes_and_is_reported(states: Any, tunnel: None) -> None:
     one = "ip netns exec broker ip tunnel change he0 mode sit remote 46.105.5"
     flapping = subprocess.Popen(["sh", "-c", f"while :; do {one}.2; sleep 0.3; {one}.1; sleep 0.3; done"])
     try:

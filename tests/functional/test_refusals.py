@@ -1,4 +1,4 @@
-"""What this host cannot have is refused, with and without test mode, and nothing is changed."""
+"""What cannot work on this host is refused, with and without test mode, and nothing is changed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def refused(states: Any, test: bool, **change: Any) -> str:
         ({"name": "a-name-of-sixteen"}, "an interface name has at most 15"),
         ({"endpoint": None}, "endpoint: missing"),
         ({"endpoint": "46.105.5.1", "local": "auto"}, "endpoint: 46.105.5.1 is an address of this host"),
-        ({"local": "192.0.2.1"}, "local: 192.0.2.1 is no address of this host, which has 127.0.0.1, 46.105.5.1"),
+        ({"local": "192.0.2.1"}, "local: 192.0.2.1 is not an address of this host, which has 127.0.0.1, 46.105.5.1"),
         ({"stack": "networkd"}, "stack: 'networkd' is not a network stack that is supported"),
         ({"endpiont": "216.66.84.42"}, "unknown argument: endpiont"),
         ({"endpiont": "216.66.84.42", "zzz": 1}, "unknown argument: endpiont, zzz"),

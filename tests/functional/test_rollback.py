@@ -1,4 +1,4 @@
-"""When a change fails, the old file and the old link are back, and what the tool said is told."""
+"""When a change fails, the old file and the old link are restored, and the tool's message is reported."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CHANGED = {**TUNNEL, "ttl": 64, "addresses": ["2001:470:1f13:f87::78/64"]}
 
 
 def _undisturbed(before: dict[str, Any], after: dict[str, Any]) -> None:
-    """Nothing that matters is different. (A file that was put back is a new file with the old content.)"""
+    """Nothing relevant differs. (A restored file is a new file with the old content.)"""
     for path in before["files"].keys() | after["files"].keys():
         assert before["files"].get(path, ())[:2] == after["files"].get(path, ())[:2], path
     assert {"ifstate", "bindv6only"} & {key for key in before if before[key] != after[key]} == set()
@@ -97,7 +97,7 @@ def test_the_old_link_is_back_when_the_new_one_does_not_come_up(
 
 @pytest.fixture
 def shadows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder for programs that act for the real ones."""
+    """A folder for programs that stand in for the real ones."""
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     return tmp_path
 
@@ -108,18 +108,18 @@ def test_an_ifup_that_lies_is_found_out(states: Any, shadows: Path) -> None:
     result = states.he_tunnel.present(**TUNNEL)
     assert (result.result, result.changes) == (False, {})
     assert "ended with 0 and said: already configured" in result.comment
-    assert "'kind': {'old': 'absent', 'new': 'sit'}" in result.comment
+    assert "link: kind is absent, expected sit" in result.comment
     _undisturbed(before, world())
 
 
 def test_a_hook_that_hangs_is_ended(modules: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     hook("pre-up", "hangs", "echo waiting; sleep 987")
     before = world()
-    modules.converge.run("he_tunnel", "present", NAME, ARGUMENTS, {}, True)
+    modules.he_tunnel.present(NAME, **ARGUMENTS, test=True)
     for module in [each for key, each in sys.modules.items() if key.endswith(".he_tunnel")]:
-        if hasattr(module, "PATIENCE"):  # each of Salt's loaders has a copy
-            monkeypatch.setattr(module, "PATIENCE", 3)
-    result = modules.converge.run("he_tunnel", "present", NAME, ARGUMENTS, {}, False)
+        if hasattr(module, "tunnel_change"):  # each of Salt's loaders has a copy, and that has rooms of its own
+            monkeypatch.setattr(module.tunnel_change, "PATIENCE", 3)
+    result = modules.he_tunnel.present(NAME, **ARGUMENTS, test=False)
     assert (result["result"], result["changes"]) == (False, {})
     assert "it took more than 3 s and was killed; waiting" in result["comment"]
     assert "Everything was put back as it was." in result["comment"]

@@ -115,8 +115,11 @@ def copy_repository(target: Path) -> None:
 
 
 def make_next_version(copy: Path) -> None:
-    """Change an execution and a state module so that it shows, and add one of each, and states that use them."""
-    for module, old in (("_modules/converge.py", "is as declared"), ("_states/ipv6.py", "nothing is wrong with it")):
+    """Change two private rooms so that it shows, and add a module of each kind, and states that use them."""
+    for module, old in (
+        ("_modules/_dualstack_converge.py", "is as declared"),
+        ("_modules/_dualstack_pillar.py", "it is valid"),
+    ):
         text = (copy / module).read_text()
         assert text.count(old) == 1
         (copy / module).write_text(text.replace(old, f"{old}, says the next version"))
@@ -140,5 +143,5 @@ def assert_next_version(done: dict[str, Any]) -> None:
     """A run has used all of :func:`make_next_version`."""
     assert {each["result"] for each in done.values()} == {True}, done
     assert done["The firewall is up"]["comment"].endswith("is as declared, says the next version")
-    assert done["The pillar ipv6 makes sense"]["comment"] == "nothing is wrong with it, says the next version"
+    assert done["The pillar ipv6 makes sense"]["comment"] == "it is valid, says the next version"
     assert done["A new module is used"]["comment"] == "said by a new module"

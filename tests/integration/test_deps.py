@@ -1,4 +1,4 @@
-"""What the host lacks is installed; what is there stays as it is."""
+"""What the host lacks is installed; what exists stays as it is."""
 
 from __future__ import annotations
 
@@ -37,28 +37,55 @@ def test_what_lives_is_not_saved_by_the_installation_of_the_tools(salt: Salt) ->
     assert salt.call("state.apply", "ipv6.deps")[TOOLS]["changes"] == {}
 
 
-def test_what_cannot_be_installed_is_said(states: Any) -> None:
-    refused = states.ipv6_deps.provided("No such package", packages=["no-such-package"])
+LOOKUP = {"packages": {"tunnel": ["no-such-package"], "firewall": ["iptables"], "ifupdown": "no-such-package"}}
+
+
+def test_what_cannot_be_installed_is_reported(states: Any) -> None:
+    refused = states.ipv6.provided("No such package", need="tunnel", lookup=LOOKUP)
     assert refused.result is False
     assert "no-such-package" in refused.comment
 
 
-def test_what_is_installed_and_does_not_do_is_said(states: Any) -> None:
-    """The packages are there, and the command fails nevertheless."""
-    refused = states.ipv6_deps.provided("It works", proof=["test", "-e", "/nowhere"], packages=["iptables"])
+def test_what_is_installed_and_does_not_do_is_reported(states: Any, tmp_path: Path) -> None:
+    """The package is there, and brings no command nevertheless."""
+    run("mv", "/sbin/ifup", str(tmp_path))
+    try:
+        refused = states.ipv6.provided("It works", need="ifupdown", lookup={"packages": {"ifupdown": "ifupdown"}})
+    finally:
+        run("mv", str(tmp_path / "ifup"), "/sbin/ifup")
     assert refused.result is False
-    assert "'test -e /nowhere' ended with 1" in refused.comment
+    assert "still missing: /sbin/ifup" in refused.comment
 
 
-@pytest.mark.parametrize("proof", [["test", "-e", "/"], ["/usr/bin/python3", "-c", "import json"]])
-def test_what_is_there_is_not_installed(states: Any, proof: list[str]) -> None:
-    there = states.ipv6_deps.provided("It works", proof=proof, packages=["no-such-package"])
-    assert there.result is True
-    assert there.comment == f"'{' '.join(proof)}' succeeds"
-    assert there.changes == {}
+@pytest.mark.parametrize(("need", "there"), [("ifupdown", "/sbin/ifup"), ("firewall", "iptables")])
+def test_what_is_there_is_not_installed(states: Any, need: str, there: str) -> None:
+    found = states.ipv6.provided("It works", need=need, lookup=LOOKUP)
+    assert found.result is True
+    assert found.comment == f"installed: {there}"
+    assert found.changes == {}
+
+
+@pytest.mark.parametrize(
+    ("need", "lookup", "said"),
+    [
+        ("tunel", LOOKUP, "need: 'tunel' is not one of tunnel, ifupdown, firewall, netaddr, dns"),
+        (None, LOOKUP, "need: None is not one of"),
+        ("tunnel", {}, "lookup:packages:tunnel: expected the names of packages, found None"),
+        *(
+            ("tunnel", each, "lookup:packages:tunnel: expected the names of packages, found None")
+            for each in ("x", [1])
+        ),
+        ("tunnel", {"packages": ["x"]}, "lookup:packages:tunnel: expected the names of packages, found None"),
+        ("tunnel", {"packages": {"tunnel": [1]}}, "lookup:packages:tunnel: expected the names of packages, found [1]"),
+    ],
+)
+def test_what_nobody_can_provide_is_an_error(states: Any, need: Any, lookup: Any, said: str) -> None:
+    refused = states.ipv6.provided("It works", need=need, lookup=lookup)
+    assert (refused.result, refused.changes) == (False, {})
+    assert said in refused.comment
 
 
 def test_unknown_arguments_are_named(states: Any) -> None:
-    refused = states.ipv6_deps.provided("It works", prof=["true"], packages=["iptables"])
+    refused = states.ipv6.provided("It works", need="firewall", prof=["true"], lookup=LOOKUP)
     assert refused.result is False
     assert refused.comment == "unknown argument: prof"

@@ -74,7 +74,7 @@ def test_a_minion_that_never_synced_and_then_a_new_commit(master: Any, host: Non
     assert_next_version(apply("ipv6"))
 
 
-def test_how_often_a_master_fetches_is_what_readme_tells() -> None:
+def test_how_often_a_master_fetches_is_what_readme_says() -> None:
     assert DEFAULT_MASTER_OPTS["gitfs_update_interval"] == 60
 
 

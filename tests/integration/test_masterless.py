@@ -81,5 +81,5 @@ def test_ifupdown_is_installed_only_where_it_is_asked_for(salt: Salt) -> None:
     (salt.pillar / "ipv6.sls").write_text((REPOSITORY / "pillar.example").read_text())
     asked = salt.call("state.apply", "ipv6.deps", "pillar={ipv6: {tunnel: {stack: ifupdown}}}", "test=True")
     assert asked["ifupdown is installed"]["result"] is True
-    assert asked["ifupdown is installed"]["comment"] == "'test -x /sbin/ifup' succeeds"
+    assert asked["ifupdown is installed"]["comment"] == "installed: /sbin/ifup"
     assert "ifupdown is installed" not in salt.call("state.apply", "ipv6.deps", "test=True")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -89,10 +90,10 @@ def test_another_minion_connects_to_each_address_and_port(server: Any, port: int
     done = reachable(server, prober="prober", services={"a": {"ports": [port]}}, address=SIX)
     assert (done["result"], done["changes"]) == (True, {}), done["comment"]
     assert done["comment"].splitlines() == [
-        "asked by prober:",
+        "tested from prober:",
         f"a: tcp/{port} on {FOUR}: connects",
         f"a: tcp/{port} on {SIX}: connects",
-        f"{PRIVATE} is a private address, which prober was not asked about",
+        f"{PRIVATE} is a private address, which prober did not test",
     ]
     services = {"a": {"ports": [port]}, "b": {"ports": [only_ipv4]}}
     done = reachable(server, prober="prober", services=services)
@@ -102,7 +103,7 @@ def test_another_minion_connects_to_each_address_and_port(server: Any, port: int
     assert f"b: tcp/{only_ipv4} on {SIX}: Unable to connect to {SIX} ({SIX}) on tcp port {only_ipv4}" in lines
     assert "IPv6 itself" not in done["comment"]
     done = reachable(server, prober="prober", services={"b": {"ports": [only_ipv4]}})
-    assert done["comment"].splitlines()[-1] == "prober reaches nothing over IPv6: has it IPv6 itself?"
+    assert done["comment"].splitlines()[-1] == "prober reaches nothing over IPv6: does it have IPv6 itself?"
 
 
 def test_the_master_connects(server: Any, master: Any, port: int, only_ipv4: int) -> None:
@@ -149,6 +150,25 @@ def test_a_prober_that_is_not_there(server: Any, master: Any, port: int) -> None
 
 
 @pytest.mark.usefixtures("prober")
+def test_the_pillar_says_who_connects_to_what_and_where(server: Any, port: int) -> None:
+    state = {"Outside": {"service_listen": ["reachable", {"name": "outside"}, {"pillar": "ipv6:services"}]}}
+    pillar: dict[str, Any] = {"services": {"ssh": {"ports": [port]}}, "verify": {"prober": "prober"}}
+
+    def done(**beside: Any) -> Any:
+        (found,) = server("state.high", json.dumps(state), pillar={"ipv6": {**pillar, **beside}}).values()
+        return found
+
+    native = done()
+    assert (native["result"], f"ssh: tcp/{port} on {SIX}: connects" in native["comment"]) == (True, True)
+    tunnel = done(tunnel={"address": "2001:db8::2/64", "endpoint": "192.0.2.9"})
+    assert tunnel["result"] is False
+    assert f"ssh: tcp/{port} on 2001:db8::2: Unable to connect" in tunnel["comment"]
+    assert f" on {SIX}: " not in tunnel["comment"]
+    other = done(tunnel={"address": "2001:db8::2/64"}, dns={"address": "2001:db8::3"})
+    assert f"ssh: tcp/{port} on 2001:db8::3: Unable to connect" in other["comment"]
+
+
+@pytest.mark.usefixtures("prober")
 def test_a_host_with_native_ipv6_is_proven(server: Any, request: pytest.FixtureRequest) -> None:
     request.addfinalizer(lambda: daemons.stop("dovecot", 143))
     daemons.start("dovecot", 143)
@@ -181,7 +201,7 @@ def test_what_cannot_be_asked_is_refused(states: Any, port: int) -> None:
         ({"prober": ""}, "prober: '' is not the id of a minion, or master"),
         ({"prober": "server"}, "prober: server is this host itself, which cannot prove that others reach it"),
         ({"prober": "prober", "address": FOUR}, f"address: '{FOUR}' is not an IPv6 address"),
-        ({"prober": "prober"}, "this host has no master now, which alone could have prober connect to it"),
+        ({"prober": "prober"}, "this host has no master now, and only a master could make prober connect to it"),
         ({"probe": "prober"}, "unknown argument: probe"),
     ):
         done = states.service_listen.reachable("outside", services={"a": {"ports": [port]}}, **given)

@@ -91,13 +91,13 @@ def test_the_live_rules_do_what_is_expected(states: Any) -> None:
     done = states.dualstack_iptables.proven("x", **FIREWALL, tunnel=TUNNEL)
     assert (done.result, done.changes) == (True, {}), done.comment
     assert done.comment.splitlines() == [
-        "The live rules are those that are declared.",
+        "The live rules are the declared ones.",
         "expect[0]: tcp/22 from 198.51.100.1 to 198.51.100.2: expected accept, found accept",
         "expect[0]: tcp/22 from 2001:db8:ffff::1 to 2001:db8:ffff::2: expected accept, found accept",
     ]
     assert [netfilter.save(family, "nft", counters=True) for family in netfilter.COMMANDS] == before
     done = states.dualstack_iptables.proven("x", **FIREWALL, tunnel=TUNNEL, test=True)
-    assert (done.result, done.comment) == (None, "the live rules were not looked at")
+    assert (done.result, done.comment) == (None, "the live rules were not checked")
 
 
 @pytest.mark.usefixtures("_firewall")
@@ -106,7 +106,7 @@ def test_rules_that_are_others_are_no_proof(states: Any) -> None:
         netfilter.run(command, "-I", "INPUT", "-p", "tcp", "--dport", "22", "-j", "DROP")
         done = states.dualstack_iptables.proven("x", **FIREWALL, tunnel=TUNNEL)
         assert (done.result, done.changes) == (False, {})
-        assert done.comment == f"what is live, or saved, is not what is declared: {family}"
+        assert done.comment == f"the live or the saved rules are not the declared ones: {family}"
         netfilter.run(command, "-D", "INPUT", "1")
     done = states.dualstack_iptables.proven("x", **FIREWALL)
     assert "ipv4" in done.comment  # protocol 41 is let in, of which nobody has said anything
@@ -115,7 +115,7 @@ def test_rules_that_are_others_are_no_proof(states: Any) -> None:
 
 
 @pytest.mark.usefixtures("_firewall")
-def test_expectations_that_do_not_hold_are_told(states: Any) -> None:
+def test_expectations_that_do_not_hold_are_reported(states: Any) -> None:
     wrong = {**FIREWALL, "expect": [{"to": "tcp/23", "verdict": "accept"}]}
     done = states.dualstack_iptables.proven("x", **wrong, tunnel=TUNNEL)
     assert done.result is False

@@ -1,7 +1,8 @@
-"""The mission as a user walks through it: an IPv6-only client reaches the server, and in the end does not."""
+"""The mission, step by step: an IPv6-only client reaches the server, and finally no longer does."""
 
 from __future__ import annotations
 
+import inspect
 import re
 import shlex
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 import yaml
 from salt.utils.args import parse_input
 
+from ..cli_examples import doors
 from .conftest import REPOSITORY, Salt
 from .network import (
     MAIN,
@@ -149,6 +151,15 @@ def test_the_mission(salt: Salt, loaders: Any, tmp_path: Path) -> None:
         assert asked(loaders, yaml.safe_load(EXAMPLE)["ipv6"], *command) or command[0].endswith(
             (".audit", ".diff", ".plan")
         )
+    resolver = Path("/etc/resolv.conf").read_text()
+    Path("/etc/resolv.conf").write_text("nameserver 192.0.2.53\n")
+    for words in doors():
+        # A public function that changes something is one that a state calls, too: it is tried with test=True.
+        acting = "test" in inspect.signature(loaders.modules[words[0]]).parameters
+        words += ["test=True"] if acting and "test=True" not in words else []
+        answer = asked(loaders, yaml.safe_load(EXAMPLE)["ipv6"], *words)
+        assert not acting or answer["result"] is not False, (words, answer)
+    Path("/etc/resolv.conf").write_text(resolver)
     assert world() == after
 
     gone = salt.call("state.apply", "ipv6.absent")

@@ -46,11 +46,7 @@ def converge(modules: Any) -> Callable[..., dict[str, Any]]:
     """Apply ``service_listen.dual_stack`` as its state does."""
 
     def run(name: str, test: bool = False, **given: Any) -> dict[str, Any]:
-        options = {
-            key: given.pop(key) for key in list(given) if key not in ("ports", "protocols", "timeout", "bindv6only")
-        }
-        arguments = {"timeout": 30, **given, "options": options}
-        done: dict[str, Any] = modules.converge.run("service_listen", "dual_stack", name, arguments, {}, test)
+        done: dict[str, Any] = modules.service_listen.dual_stack(name, test=test, **{"timeout": 30, **given})
         return done
 
     return run

@@ -1,4 +1,4 @@
-"""Debian's daemons, in the enclosure: configured, started as Debian starts them, asked."""
+"""Debian's daemons, in the enclosure: configured, started as Debian starts them, tested."""
 
 from __future__ import annotations
 

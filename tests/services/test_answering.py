@@ -53,7 +53,7 @@ def test_a_service_that_does_not_run(states: Any) -> None:
     assert (unknown.result, unknown.comment) == (False, "unknown argument: prots")
 
 
-def test_a_service_that_only_greets_in_another_tongue(ipv4_only: Any, states: Any) -> None:
+def test_a_service_that_speaks_another_protocol(ipv4_only: Any, states: Any) -> None:
     ipv4_only("dovecot")
     done = states.service_listen.answering("dovecot", ports=[143], protocols={143: "smtp"}, addresses=[FOUR])
     assert done.result is False

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import _dualstack_plugins as plugins
+import _dualstack_service_host as service_host
 import pytest
 
 from . import daemons
@@ -175,7 +177,7 @@ def test_split_listeners_collide_without_the_parameter(modules: Any, request: py
     request.addfinalizer(lambda: daemons.restore("ejabberd"))
     daemons.bindv6only(1)
     path = Path("/etc/ejabberd/ejabberd.yml")
-    files = modules.service_host.configuration("ejabberd")
+    files = service_host.configuration(service_host.daemon(plugins.services(modules), "ejabberd"))
     path.write_text(modules.listen_ejabberd.dual_stack(files, {}, 1)["files"][str(path)])
     daemons.start("ejabberd", 5222, 5269)
     try:

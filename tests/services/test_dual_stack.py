@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import _dualstack_plugins as plugins
+import _dualstack_service_host as service_host
 import pytest
 
 from . import daemons
@@ -24,11 +26,12 @@ def test_a_service_of_2011_answers_on_both_families(name: str, ipv4_only: Any, c
     if name == "ejabberd":
         daemons.bindv6only(1)
     given = {"ports": ports, **OPTIONS[name]}
-    before = modules.service_host.configuration(name)
+    service = service_host.daemon(plugins.services(modules), name)
+    before = service_host.configuration(service)
 
     predicted = converge(name, test=True, **given)
     assert predicted["result"] is None, predicted["comment"]
-    assert modules.service_host.configuration(name) == before
+    assert service_host.configuration(service) == before
     assert [daemons.families(port) for port in ports] == [["ipv4"]] * len(ports)
 
     done = converge(name, **given)
@@ -82,7 +85,7 @@ def test_a_daemon_that_still_has_its_old_sockets_is_restarted(ipv4_only: Any, co
     assert daemons.families(143) == ["ipv4", "ipv6"]
 
 
-def test_what_a_person_has_undone_is_done_again(ipv4_only: Any, converge: Any) -> None:
+def test_what_a_user_has_undone_is_done_again(ipv4_only: Any, converge: Any) -> None:
     ports = ipv4_only("dovecot")
     assert converge("dovecot", ports=ports)["result"] is True
     daemons.edit("/etc/dovecot/dovecot.conf", r"^listen = .*$", "listen = *")

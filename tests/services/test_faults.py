@@ -1,4 +1,4 @@
-"""Whatever goes wrong: the old files are back, and the service answers as before."""
+"""Whatever goes wrong, the old files are restored, and the service answers as before."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_syntax_error_in_the_existing_file(refused: Any, converge: Any) -> Non
 def test_an_error_that_only_the_checker_knows(refused: Any) -> None:
     with CONF.open("a") as stream:
         stream.write("imap_nonsense = yes\n")
-    refused("its configuration is in error as it is: 'doveconf -n' ended with")
+    refused("its present configuration is invalid: 'doveconf -n' ended with")
 
 
 def test_a_port_that_another_process_holds(refused: Any) -> None:

@@ -6,6 +6,11 @@ import stat
 from pathlib import Path
 from typing import Any
 
+import _dualstack_host_files as host_files
+import _dualstack_host_sysctl as host_sysctl
+import _dualstack_plugins as plugins
+import _dualstack_service_host as service_host
+import _dualstack_service_probe as service_probe
 import pytest
 import yaml
 
@@ -26,9 +31,7 @@ PARAMETER = "net.ipv6.bindv6only"
         ({"/etc/sysctl.d/zz.conf": f"{PARAMETER}=1\n", "/etc/sysctl.conf": f"{PARAMETER}=0\n"}, "0"),
     ],
 )
-def test_what_the_next_boot_sets(
-    files: dict[str, str], expected: str | None, modules: Any, request: pytest.FixtureRequest
-) -> None:
+def test_what_the_next_boot_sets(files: dict[str, str], expected: str | None, request: pytest.FixtureRequest) -> None:
     for name, text in files.items():
         path = Path(name)
         before = path.read_bytes() if path.exists() else None
@@ -36,7 +39,7 @@ def test_what_the_next_boot_sets(
         request.addfinalizer(undo)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    assert modules.boot_sysctl.value(PARAMETER) == expected
+    assert host_sysctl.value(PARAMETER) == expected
 
 
 def test_the_example_is_without_errors(modules: Any) -> None:
@@ -70,7 +73,7 @@ def test_a_wrong_pillar_is_named(services: Any, said: str, modules: Any) -> None
 
 
 def test_all_that_is_included_is_read(modules: Any) -> None:
-    files = modules.service_host.configuration("dovecot")
+    files = service_host.configuration(service_host.daemon(plugins.services(modules), "dovecot"))
     assert next(iter(files)) == "/etc/dovecot/dovecot.conf"
     assert "/etc/dovecot/conf.d/10-master.conf" in files
     assert "/usr/share/dovecot/protocols.d/imapd.protocol" in files
@@ -93,36 +96,38 @@ def test_passwords_are_not_shown(modules: Any, tmp_path: Path) -> None:
 
 
 def test_every_service_says_what_it_is(modules: Any) -> None:
-    names = modules.service_host.names()
-    assert {"apache2", "dovecot", "ejabberd", "postfix"} <= set(names)
-    for name in names:
-        about = modules.service_host.about(name)
+    services = service_host.daemons(plugins.services(modules))
+    assert {"apache2", "dovecot", "ejabberd", "postfix"} <= set(services)
+    for name, service in services.items():
+        about = service.about
         assert {"files", "processes", "units", "init", "options", "check", "protocols"} <= set(about), name
         assert (f"listen_{name}.errors" in modules) == bool(about["options"]), name
-        assert set(about["protocols"].values()) <= set(modules.service_probe.protocols())
+        assert set(about["protocols"].values()) <= set(service_probe.protocols())
         # As Debian has configured it, its listeners are seen, and it is dual-stack or can become so.
-        files = modules.service_host.configuration(name)
+        files = service_host.configuration(service)
         assert files, name
-        assert modules.service_host.check(name) == ""
+        assert service_host.check(service) == ""
         assert isinstance(modules[f"listen_{name}.listeners"](files), list)
 
 
 def test_a_process_is_known_by_its_unit_or_its_command(modules: Any) -> None:
     process = {"command": "/usr/lib/postfix/sbin/master -w", "unit": "", "name": "master"}
-    assert modules.service_host.owner(process) == "postfix"
-    assert modules.service_host.owner({**process, "command": "x", "unit": "postfix@-.service"}) == "postfix"
-    assert (
-        modules.service_host.owner({**process, "command": "/opt/master", "unit": "salt-master.service"})
-        == "salt-master"
-    )
-    assert modules.service_host.owner({**process, "command": "/opt/master", "unit": "session-1.scope"}) == "master"
+    services = service_host.daemons(plugins.services(modules))
+
+    def owner(**given: str) -> str:
+        return service_host.owner({**process, **given}, services)
+
+    assert owner() == "postfix"
+    assert owner(command="x", unit="postfix@-.service") == "postfix"
+    assert owner(command="/opt/master", unit="salt-master.service") == "salt-master"
+    assert owner(command="/opt/master", unit="session-1.scope") == "master"
     rabbit = "/usr/lib/erlang/erts-13.1.5/bin/beam.smp -W w -- -s rabbit boot"
-    assert modules.service_host.owner({"command": rabbit, "unit": "", "name": "beam.smp"}) == "beam.smp"
+    assert owner(command=rabbit, unit="", name="beam.smp") == "beam.smp"
 
 
-def test_files_keep_their_mode(modules: Any, tmp_path: Path) -> None:
+def test_files_keep_their_mode(tmp_path: Path) -> None:
     path = tmp_path / "secret.cfg"
     path.write_text("a")
     path.chmod(0o640)
-    modules.host_files.write(str(path), "b")
+    host_files.write(str(path), "b")
     assert stat.S_IMODE(path.stat().st_mode) == 0o640

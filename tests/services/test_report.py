@@ -11,6 +11,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import _dualstack_pillar as pillar_room
+import _dualstack_plugins as plugins
+import _dualstack_report as report
+import _dualstack_report_table as report_table
 import pytest
 from salt.exceptions import SaltInvocationError
 
@@ -109,7 +113,7 @@ def salt_call(tmp_path: Path) -> Callable[..., str]:
 
 
 def cells(found: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """What is said of each service and port, in each family: listening, allowed, answering."""
+    """The results for each service and port, in each family: listening, allowed, answering."""
     keys = ("listening", "allowed", "answering")
 
     def three(row: dict[str, Any], family: str) -> list[Any]:
@@ -122,6 +126,14 @@ def cells(found: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     }
 
 
+def matrix(
+    modules: Any, services: Any = None, tunnel: Any = None, names: Any = None, servers: Any = None
+) -> dict[str, Any]:
+    """The report on this host, and on what is expected of it."""
+    known = pillar_room.Known(plugins.stacks(modules), plugins.services(modules), plugins.providers(modules))
+    return report.matrix(services or {}, tunnel or {}, names or [], servers or [], known)
+
+
 def texts(found: dict[str, Any]) -> list[str]:
     return [each["text"] for each in found["problems"]]
 
@@ -132,7 +144,7 @@ GOOD = [True, True, True]
 def test_what_is_the_same_in_both_families(modules: Any) -> None:
     daemons.start("dovecot", 143)
     try:
-        found = modules.ipv6_report.matrix({"dovecot": {"ports": [143]}}, {}, [])
+        found = matrix(modules, {"dovecot": {"ports": [143]}}, {}, [])
     finally:
         daemons.stop("dovecot", 143)
     assert cells(found) == {f"dovecot tcp/{port}": (GOOD, GOOD) for port in (110, 143, 993, 995)}
@@ -144,7 +156,7 @@ def test_what_is_the_same_in_both_families(modules: Any) -> None:
     assert found["summary"] == "all 2 services are as expected in both families"
 
 
-def test_what_differs_is_told(ipv4_only: Any, modules: Any, shut: Any) -> None:
+def test_what_differs_is_reported(ipv4_only: Any, modules: Any, shut: Any) -> None:
     """Dovecot misses IPv6, and the firewall of IPv6 lets in what that of IPv4 does not, and the other way round."""
     ipv4_only("dovecot")
     daemons.start("apache2", 80)
@@ -152,7 +164,7 @@ def test_what_differs_is_told(ipv4_only: Any, modules: Any, shut: Any) -> None:
     shut("ipv4", 22, 143)
     shut("ipv6", 80, 143)
     try:
-        found = modules.ipv6_report.matrix({"dovecot": {"ports": [143]}, "vsftpd": {}}, {}, [])
+        found = matrix(modules, {"dovecot": {"ports": [143]}, "vsftpd": {}}, {}, [])
     finally:
         daemons.stop("apache2", 80)
         daemons.stop("ssh", 22)
@@ -165,9 +177,9 @@ def test_what_differs_is_told(ipv4_only: Any, modules: Any, shut: Any) -> None:
         "vsftpd /None": ([False, "-", "-"], [False, "-", "-"]),
     }
     assert texts(found) == [
-        "apache2 (80) is open over IPv6 and shut over IPv4",
+        "apache2 (80) is open over IPv6 and closed over IPv4",
         "dovecot (110, 143, 993, 995) does not listen over IPv6",
-        "ssh (22) is open over IPv4 and shut over IPv6",
+        "ssh (22) is open over IPv4 and closed over IPv6",
         "vsftpd does not listen",
     ]
     assert found["summary"] == "4 things to look at: apache2, dovecot, ssh, vsftpd"
@@ -176,11 +188,11 @@ def test_what_differs_is_told(ipv4_only: Any, modules: Any, shut: Any) -> None:
 def test_a_service_that_does_not_answer_in_its_own_words(modules: Any) -> None:
     daemons.start("dovecot", 143)
     try:
-        found = modules.ipv6_report.matrix({"dovecot": {"ports": [143], "protocols": {143: "smtp"}}}, {}, [])
+        found = matrix(modules, {"dovecot": {"ports": [143], "protocols": {143: "smtp"}}}, {}, [])
     finally:
         daemons.stop("dovecot", 143)
     assert cells(found)["dovecot tcp/143"] == ([True, True, False], [True, True, False])
-    words = "answered in other words than those of this protocol"
+    words = "answered, but not in this protocol"
     assert texts(found) == [
         f"dovecot (143) does not answer over IPv4: {words} on {FOUR}",
         f"dovecot (143) does not answer over IPv6: {words} on {SIX}",
@@ -201,7 +213,7 @@ def test_a_service_on_the_addresses_of_others_is_there_and_one_on_loopback_is_no
     try:
         while "8301" not in daemons.run("ss", "-ltn"):
             pass
-        found = modules.ipv6_report.matrix({}, {}, [])
+        found = matrix(modules, {}, {}, [])
     finally:
         process.kill()
         process.wait()
@@ -214,12 +226,12 @@ def test_a_service_on_the_addresses_of_others_is_there_and_one_on_loopback_is_no
 
 
 def test_who_is_published(modules: Any, name_server: None) -> None:
-    """Only what the name server says counts, /etc/hosts does not; other addresses beside this host's do no harm."""
+    """Only the name server's answer counts, not /etc/hosts; other addresses besides this host's do no harm."""
     hosts = HOSTS.read_text()
     HOSTS.write_text(f"{hosts}{SIX} four.example.org\n")
     names = [f"{name}.example.org" for name in ("both", "four", "alias", "moved", "nowhere")]
     try:
-        found = modules.ipv6_report.matrix({}, {}, names)
+        found = matrix(modules, {}, {}, names)
     finally:
         HOSTS.write_text(hosts)
     published = {
@@ -235,23 +247,23 @@ def test_who_is_published(modules: Any, name_server: None) -> None:
     }
     assert texts(found) == [
         "four.example.org has no AAAA",
-        "moved.example.org leads elsewhere by AAAA 2001:db8::1",
+        "moved.example.org points elsewhere by AAAA 2001:db8::1",
         "nowhere.example.org has no A and no AAAA",
     ]
 
 
 def test_the_servers_of_the_pillar_are_asked_where_it_has_any(modules: Any, name_server: None) -> None:
     RESOLV.write_text("")
-    found = modules.ipv6_report.matrix({}, {}, ["both.example.org"], ["127.0.0.1#53"])
+    found = matrix(modules, {}, {}, ["both.example.org"], ["127.0.0.1#53"])
     assert [found["published"][0][family]["published"] for family in ("ipv4", "ipv6")] == [True, True]
     with pytest.raises(SaltInvocationError, match="ipv6:dns:servers: 'ns1' is not the address of a name server"):
-        modules.ipv6_report.matrix({}, {}, ["both.example.org"], ["ns1"])
+        matrix(modules, {}, {}, ["both.example.org"], ["ns1"])
 
 
 def test_a_name_server_that_is_not_there(modules: Any) -> None:
     RESOLV.write_text("nameserver 192.0.2.1\n")
     try:
-        found = modules.ipv6_report.matrix({}, {}, ["www.example.org", "bad..name"])
+        found = matrix(modules, {}, {}, ["www.example.org", "bad..name"])
     finally:
         RESOLV.write_text("")
     assert [row["ipv4"]["published"] for row in found["published"]] == [None, None]
@@ -264,14 +276,14 @@ def test_a_name_server_that_is_not_there(modules: Any) -> None:
 def test_a_host_behind_nat_does_not_know_its_address(modules: Any, name_server: None) -> None:
     daemons.run("ip", "addr", "del", f"{FOUR}/24", "dev", "eth0")
     daemons.run("ip", "addr", "add", "10.0.0.2/24", "dev", "eth0")
-    found = modules.ipv6_report.matrix({}, {}, ["both.example.org"])
+    found = matrix(modules, {}, {}, ["both.example.org"])
     assert found["published"][0]["ipv4"] == {"published": None, "records": [FOUR]}
     assert found["published"][0]["ipv6"]["published"] is True
-    assert "does not know its IPv4 address outside" in found["notes"][-1]["text"]
+    assert "does not know its public IPv4 address" in found["notes"][-1]["text"]
 
 
 def test_a_host_without_ipv6_yet(modules: Any, shut: Any, name_server: None) -> None:
-    """What will be open as soon as the tunnel is up is told before."""
+    """What will be open as soon as the tunnel is up is reported before."""
     daemons.run("ip", "-6", "addr", "flush", "dev", "eth0")
     daemons.run("ip", "-6", "route", "flush", "default")
     shut("ipv4", 143)
@@ -280,7 +292,7 @@ def test_a_host_without_ipv6_yet(modules: Any, shut: Any, name_server: None) -> 
     tunnel = {"endpoint": "216.66.84.42", "address": "2001:470:1f12:f87::2/64", "gateway": "2001:470:1f12:f87::1"}
     daemons.start("dovecot", 143)
     try:
-        found = modules.ipv6_report.matrix({}, tunnel, ["four.example.org", "both.example.org"])
+        found = matrix(modules, {}, tunnel, ["four.example.org", "both.example.org"])
     finally:
         daemons.stop("dovecot", 143)
     assert found["ipv6"] == {"addresses": [], "address": None, "interface": "he-ipv6"}
@@ -288,15 +300,15 @@ def test_a_host_without_ipv6_yet(modules: Any, shut: Any, name_server: None) -> 
     assert cells(found)["dovecot tcp/110"] == ([True, False, True], [True, True, "-"])
     assert texts(found) == [
         "this host has no public IPv6 address",
-        "dovecot (110, 993, 995) is open over IPv6 and shut over IPv4",
-        "both.example.org leads elsewhere by AAAA 2001:470:1f13:f87::77, 2001:db8::1",
+        "dovecot (110, 993, 995) is open over IPv6 and closed over IPv4",
+        "both.example.org points elsewhere by AAAA 2001:470:1f13:f87::77, 2001:db8::1",
     ]
 
 
 def test_a_host_with_nothing_on_it(modules: Any) -> None:
     daemons.run(*"ip link set eth0 down".split())
     daemons.run(*"ip addr flush dev eth0".split())
-    found = modules.ipv6_report.matrix()
+    found = matrix(modules)
     assert cells(found) == {}
     assert texts(found) == ["this host has no public IPv4 and no IPv6 address"]
     assert modules.ipv6.report().endswith("\nthis host has no public IPv4 and no IPv6 address")
@@ -314,8 +326,8 @@ def test_where_namespaces_are_not_permitted(salt_call: Any) -> None:
     assert found["summary"] == "as far as could be found out, all 2 services are as expected in both families"
 
 
-def test_whoever_is_not_root_is_told_what_he_may_see(salt_call: Any) -> None:
-    """Not whose the sockets are: what the pillar says of a port is believed, and tried."""
+def test_users_other_than_root_learn_what_they_may_see(salt_call: Any) -> None:
+    """Not the sockets' owners: the pillar's protocol of a port is trusted, and probed."""
     daemons.start("dovecot", 143)
     pillar = {"services": {"dovecot": {"ports": [143]}}}
     try:
@@ -345,7 +357,7 @@ def test_the_terminal_shows_the_table_as_it_is(ipv4_only: Any, salt_call: Any, m
     shown = salt_call("ipv6.report", pillar=pillar)
     assert salt_call("--out=json", "ipv6.report", pillar=pillar) != shown
     data = json.loads(salt_call("--out=json", "ipv6.report", "as_data=True", pillar=pillar))["local"]
-    lines = modules.ipv6_report.table(data).split("\n")
+    lines = report_table.table(data).split("\n")
     assert shown == "local:\n" + "".join(f"    {line}\n" for line in lines)
     assert max(map(len, shown.split("\n"))) <= 100
     assert "! dovecot 110 yes NO yes yes yes -".split() in [line.split() for line in lines]
@@ -354,9 +366,9 @@ def test_the_terminal_shows_the_table_as_it_is(ipv4_only: Any, salt_call: Any, m
 
 def test_a_wrong_pillar_is_named(modules: Any) -> None:
     with pytest.raises(SaltInvocationError, match="ipv6:services:qmail: not a service that is known"):
-        modules.ipv6_report.matrix({"qmail": {}})
+        matrix(modules, {"qmail": {}})
     with pytest.raises(SaltInvocationError, match="ipv6:dns:names: expected a list of names, found 'www.example.org'"):
-        modules.ipv6_report.matrix({}, {}, "www.example.org")
+        matrix(modules, {}, {}, "www.example.org")
 
 
 def test_a_pillar_that_is_no_mapping_is_named(salt_call: Any) -> None:
@@ -366,14 +378,14 @@ def test_a_pillar_that_is_no_mapping_is_named(salt_call: Any) -> None:
 
 
 def test_iptables_of_both_backends(modules: Any, request: pytest.FixtureRequest) -> None:
-    """What lets a packet through is not told of those that iptables(8) does not show."""
+    """Nothing is claimed about rules that iptables(8) does not show."""
     request.addfinalizer(lambda: daemons.run("iptables-legacy", "-P", "INPUT", "ACCEPT"))
     daemons.run("iptables-legacy", "-P", "INPUT", "DROP")
     daemons.run(*"iptables-legacy -I INPUT -i lo -j ACCEPT".split())
     request.addfinalizer(lambda: daemons.run("iptables-legacy", "-F", "INPUT"))
     daemons.start("dovecot", 143)
     try:
-        found = modules.ipv6_report.matrix({}, {}, [])
+        found = matrix(modules, {}, {}, [])
     finally:
         daemons.stop("dovecot", 143)
     assert cells(found)["dovecot tcp/143"] == ([True, None, True], [True, None, True])
@@ -387,8 +399,8 @@ def test_iptables_is_not_there(modules: Any, request: pytest.FixtureRequest) -> 
         path.rename(path.with_suffix(".away"))
     daemons.start("dovecot", 143)
     try:
-        found = modules.ipv6_report.matrix({}, {}, [])
+        found = matrix(modules, {}, {}, [])
     finally:
         daemons.stop("dovecot", 143)
     assert cells(found)["dovecot tcp/143"] == ([True, None, True], [True, None, True])
-    assert found["notes"][0]["text"].endswith("was not tried: iptables is not installed on this host")
+    assert found["notes"][0]["text"].endswith("was not tested: iptables is not installed on this host")

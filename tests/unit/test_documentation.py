@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import ast
 import configparser
-import inspect
 import re
 from pathlib import Path
 
-import aaaa
+import _dualstack_dns_settings as dns_settings
+import _dualstack_firewall_ruleset as firewall_ruleset
+import _dualstack_pillar as pillar
+import _dualstack_tunnel_sit as tunnel_sit
 import aaaa_command
 import aaaa_he
 import aaaa_lexicon
 import aaaa_rfc2136
-import dualstack_ruleset
-import ipv6
 import pytest
-import sit_tunnel
 import yaml
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-MODULES = sorted((REPOSITORY / "_modules").glob("*.py"))
+ROOMS = sorted((REPOSITORY / "_modules").glob("_dualstack_*.py"))
+MODULES = sorted((REPOSITORY / "_modules").glob("[!_]*.py"))
 STATES = sorted((REPOSITORY / "_states").glob("*.py"))
 EXAMPLE = (REPOSITORY / "pillar.example").read_text()
 
@@ -47,6 +47,11 @@ def test_every_execution_function_has_a_cli_example_of_itself(name: str, functio
     assert name in docstring.partition("CLI Example:")[2]
 
 
+@of(ROOMS)
+def test_every_function_that_another_room_calls_says_what_it_is_for(name: str, function: ast.FunctionDef) -> None:
+    assert len((ast.get_docstring(function) or "").partition("\n\n")[0]) > 10
+
+
 @of(MODULES + STATES)
 def test_every_argument_is_documented(name: str, function: ast.FunctionDef) -> None:
     docstring = ast.get_docstring(function) or ""
@@ -59,21 +64,22 @@ def test_every_argument_is_documented(name: str, function: ast.FunctionDef) -> N
 def test_the_states_docstrings_are_true_yaml() -> None:
     for path in STATES:
         docstring = ast.get_docstring(ast.parse(path.read_text())) or ""
-        example = docstring.partition(".. code-block:: yaml\n")[2]
-        assert yaml.safe_load(example)
+        examples = re.findall(r"^\.\. code-block:: yaml\n\n((?: {4}.*\n?|\n)+)", docstring, re.MULTILINE)
+        assert examples
+        assert all(yaml.safe_load(each) for each in examples)
 
 
 def test_the_example_has_every_key_and_each_has_its_comment() -> None:
     tunnel = yaml.safe_load(EXAMPLE)["ipv6"]["tunnel"]
-    assert set(tunnel) == set(sit_tunnel.READERS)
-    assert sit_tunnel.errors(tunnel) == []
+    assert set(tunnel) == set(tunnel_sit.READERS)
+    assert tunnel_sit.errors(tunnel) == []
     for key in tunnel:
         assert re.search(rf"^    {key}: .*#|^    {key}: +#", EXAMPLE, re.MULTILINE), key
 
 
 def test_the_example_has_every_key_of_the_firewall() -> None:
     firewall = yaml.safe_load(EXAMPLE)["ipv6"]["firewall"]
-    assert set(firewall) == set(dualstack_ruleset.KEYS)
+    assert set(firewall) == set(firewall_ruleset.KEYS)
     for key in firewall:
         assert re.search(rf"^    {key}: .*#|^    {key}: +#", EXAMPLE, re.MULTILINE), key
 
@@ -81,14 +87,13 @@ def test_the_example_has_every_key_of_the_firewall() -> None:
 def test_the_defaults_that_the_example_tells_are_the_defaults() -> None:
     tunnel, _, rest = EXAMPLE.partition("\n  firewall:")
     told, dns = (dict(re.findall(r"^    (\w+): .*#.*\(default (\d+)\)", text, re.MULTILINE)) for text in (tunnel, rest))
-    assert told == {key: str(sit_tunnel.DEFAULTS[key]) for key in ("ttl", "mtu", "metric")}
-    published = inspect.signature(aaaa.plan_published).parameters
-    assert dns == {key: str(published[key].default) for key in ("ttl", "deadline")}
+    assert told == {key: str(tunnel_sit.DEFAULTS[key]) for key in ("ttl", "mtu", "metric")}
+    assert dns == {key: str(dns_settings.DEFAULTS[key]) for key in ("ttl", "deadline")}
 
 
 def test_the_example_has_every_part_and_the_names_of_debian() -> None:
     example = yaml.safe_load(EXAMPLE)["ipv6"]
-    assert set(example) == set(ipv6.KEYS)
+    assert set(example) == set(pillar.KEYS)
     families = yaml.safe_load((REPOSITORY / "salt" / "ipv6" / "os_family.yaml").read_text())
     assert example["lookup"] == families["Debian"]["lookup"]
     assert set(example["verify"]) | {"prober"} == {"beyond", "prober"}
@@ -97,16 +102,17 @@ def test_the_example_has_every_part_and_the_names_of_debian() -> None:
 
 def test_the_example_has_every_key_of_dns() -> None:
     dns = yaml.safe_load(EXAMPLE)["ipv6"]["dns"]
-    assert set(dns) == {*aaaa.READERS, "rfc2136"}
+    assert set(dns) == {*dns_settings.KEYS, "rfc2136"}
     assert set(dns["rfc2136"]) == set(aaaa_rfc2136.about({})["keys"])
-    assert {"he", "lexicon", "command", "rfc2136"} == set(aaaa.PROVIDERS)
+    providers = {path.stem.removeprefix("aaaa_") for path in MODULES if path.stem.startswith("aaaa_")}
+    assert {"he", "lexicon", "command", "rfc2136"} == providers
     for provider in (aaaa_he, aaaa_lexicon, aaaa_command):
         for key in provider.about({})["required"]:
             assert re.search(rf"^    #  {key}: ", EXAMPLE, re.MULTILINE), key
 
 
-def test_pure_modules_know_no_host() -> None:
-    for path in MODULES:
+def test_pure_modules_do_not_access_the_host() -> None:
+    for path in MODULES + ROOMS:
         if "PURE" in (ast.get_docstring(ast.parse(path.read_text())) or ""):
             text = path.read_text()
             for word in ("__salt__", "__opts__", "__grains__", "subprocess", "open(", "import os"):

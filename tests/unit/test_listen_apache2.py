@@ -57,7 +57,7 @@ def debian(ports: str) -> dict[str, dict[str, Any]]:
 
 
 def changed(text: str) -> str:
-    """The text for both families; a second run has to change nothing."""
+    """The text for both families; a second run must change nothing."""
     result: str = listen_apache2.dual_stack(one(text), {})["files"].get(MAIN, text)
     assert listen_apache2.dual_stack(one(result), {})["files"] == {}
     return result
@@ -187,7 +187,7 @@ def test_what_the_kernel_will_see() -> None:
         ),
     ],
 )
-def test_what_is_left_alone_is_told(text: str, note: str) -> None:
+def test_what_is_left_alone_is_reported(text: str, note: str) -> None:
     assert note in notes(text)
 
 

@@ -9,12 +9,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-import ejabberd_cfg
-import ejabberd_yml
-import erlang_terms
+import _dualstack_service_erlang as service_erlang
 import listen_ejabberd
 import pytest
-import text_edits
 import yaml
 from salt.exceptions import SaltInvocationError
 
@@ -56,19 +53,6 @@ SPLIT = """\
  ]}.
 """
 DUAL = BEFORE.replace("{5222", '{{5222, "::"}').replace("{5269", '{{5269, "::"}')
-
-
-@pytest.fixture(autouse=True)
-def _siblings(monkeypatch: pytest.MonkeyPatch) -> None:
-    siblings = {
-        "erlang_terms.parse": erlang_terms.parse,
-        "erlang_terms.plain": erlang_terms.plain,
-        "ejabberd_cfg.statements": ejabberd_cfg.statements,
-        "ejabberd_yml.statements": ejabberd_yml.statements,
-        "text_edits.spliced": text_edits.spliced,
-    }
-    for module in (ejabberd_cfg, listen_ejabberd):
-        monkeypatch.setattr(module, "__salt__", siblings, raising=False)
 
 
 def host(texts: dict[str, str]) -> dict[str, dict[str, Any]]:
@@ -168,9 +152,9 @@ def test_real_files_mean_the_same_but_for_their_listeners(name: str, way: str) -
     assert [each for each in endpoints(after) if not each[2].startswith("127.")] == expected
     assert result["bindv6only"] == (1 if way == "split" else 0)
     if path == CFG:
-        for one, other in zip(erlang_terms.parse(text), erlang_terms.parse(after[path]), strict=True):
+        for one, other in zip(service_erlang.parse(text), service_erlang.parse(after[path]), strict=True):
             if one["items"][0]["value"] != "listen":
-                assert erlang_terms.plain(one) == erlang_terms.plain(other)
+                assert service_erlang.plain(one) == service_erlang.plain(other)
                 assert text[one["start"] : one["dot"]] == after[path][other["start"] : other["dot"]]
     else:
         one, other = yaml.safe_load(text), yaml.safe_load(after[path])
@@ -229,7 +213,7 @@ def test_dual_joins_only_what_is_equal() -> None:
     assert after == {CFG: '{listen, [{5222, m, [inet6]}, {{4, "::"}, m, []} % four\n \n]}.'}
 
 
-def test_what_serves_no_whole_family_is_left_alone_and_told() -> None:
+def test_what_serves_no_whole_family_is_left_alone_and_reported() -> None:
     text = (
         '{listen, [\n {{1, "127.0.0.1"}, m, []},\n {{2, "::1"}, m, []},\n {{3, "192.0.2.1"}, m, []},\n'
         " {4, m, [{ip, 'IP'}]},\n 'MORE'\n]}."
@@ -323,10 +307,10 @@ def test_in_yaml_the_lists_add_up() -> None:
 
 def test_files_that_include_each_other_are_an_error() -> None:
     include = '{include_config_file, "ejabberd.cfg"}.'
-    with pytest.raises(SaltInvocationError, match="which includes itself"):
+    with pytest.raises(SaltInvocationError, match=f"^{CFG}:1: {CFG} is included without an end"):
         listen_ejabberd.listeners(host({CFG: include}))
     twice = {f"/etc/ejabberd/{n or 'ejabberd'}.cfg": 2 * f'{{include_config_file, "{n + 1}.cfg"}}. ' for n in range(60)}
-    with pytest.raises(SaltInvocationError, match="more than 1000 files"):
+    with pytest.raises(SaltInvocationError, match="is included without an end"):
         listen_ejabberd.listeners(host(twice))
 
 
@@ -352,7 +336,7 @@ def test_rules_for_the_loopback_of_ipv4_learn_that_of_ipv6() -> None:
     assert converge("split", {YML: text})[0] == {YML: f"{text}      - ::1/128\n"}
 
 
-def test_other_rules_are_only_told() -> None:
+def test_other_rules_are_only_reported() -> None:
     _, result = converge("split", {YML: (FIXTURES / "ejabberd.yml").read_text()})
     assert result["notes"] == [f"{YML}:188: names 127.0.0.1/8 but not ::1: left alone, add it if it may"]
 

@@ -86,7 +86,7 @@ def test_a_whole_file_becomes_dual_stack_and_the_rest_stays() -> None:
     assert "::ffff:" not in "".join(notes)
 
 
-def test_a_dual_socket_is_left_alone_and_what_it_shows_is_said() -> None:
+def test_a_dual_socket_is_left_alone_and_what_it_shows_is_reported() -> None:
     note = (
         f"{MAIN}:2: v4v6 serves both families already: left alone; "
         "logs and X-Forwarded-For show its IPv4 clients as ::ffff:192.0.2.1"

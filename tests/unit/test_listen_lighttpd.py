@@ -218,10 +218,10 @@ def test_what_is_left_to_the_kernel_is_turned_only_where_it_would_fail() -> None
         ("\n a = (\n(1)\n", f"{MAIN}:2:6: a ( that is not closed"),
         ('$HTTP["host"] == "a" {\n', f"{MAIN}:1:22: a {{ that is not closed"),
         ("\n }\n", f"{MAIN}:2:2: a }} without its {{"),
-        (f'include "{MAIN}"\n', f"{MAIN}: includes that do not come to an end"),
+        (f'include "{MAIN}"\n', f"{MAIN}:1:1: {MAIN} is included without an end"),
     ],
 )
-def test_what_cannot_be_done_or_read_is_said(text: str, message: str) -> None:
+def test_what_cannot_be_done_or_read_is_reported(text: str, message: str) -> None:
     assert refusal(text).startswith(message)
 
 
@@ -240,7 +240,7 @@ def test_includes_count_where_they_stand() -> None:
     assert [each[0] for each in seen(text)] == [80, 81]  # without them, server.port is not set
 
 
-def test_what_is_left_alone_is_said() -> None:
+def test_what_is_left_alone_is_reported() -> None:
     text = """\
 server.bind = "/run/x"
 $SERVER["socket"] == "127.0.0.1:81" { }

@@ -251,7 +251,7 @@ def test_wildcards_become_all(value: str) -> None:
         ("", "no address at all"),
     ],
 )
-def test_addresses_of_a_persons_choice_are_left_alone(value: str, why: str | None) -> None:
+def test_addresses_of_a_users_choice_are_left_alone(value: str, why: str | None) -> None:
     main = f"myhostname = mail.example.test\ninet_interfaces = {value}\n"
     assert changed(main) == main
     found = notes(main)
@@ -353,7 +353,7 @@ def test_an_ipv6_network_without_brackets_is_an_error_unless_the_pillar_replaces
     main = f"mynetworks = {value}\n"
     error = refusal(main)
     assert error.startswith(f"{MAIN}:{place}: ")
-    assert error.endswith(f"has no brackets, so that smtpd dies for every client; write {better}")
+    assert error.endswith(f"has no brackets, so smtpd dies for every client; write {better}")
     assert "127.0.0.0/8 [::1]/128" in " ".join(changed(main, {"mynetworks": ["127.0.0.0/8", "[::1]/128"]}).split())
 
 
@@ -429,15 +429,15 @@ def test_good_options_have_no_errors() -> None:
         ("[fe80::1%eth0]", "'type:table'"),
         ("localhost", "'type:table'"),
         ("!", "'type:table'"),
-        ("", "without blanks and commas, as '127.0.0.0/8'"),
-        ("127.0.0.0/8 [::1]/128", "without blanks and commas, as '127.0.0.0/8'"),
-        ("127.0.0.0/8,", "without blanks and commas, as '127.0.0.0/8'"),
-        ("127.0.0.0/8\nrelayhost = x", "without blanks and commas, as '127.0.0.0/8'"),
-        ("inline:{a=b,\nrelayhost = x}", "without blanks and commas, as '127.0.0.0/8'"),
-        ("inline:{a", "without blanks and commas, as '127.0.0.0/8'"),
-        ("#x", "without blanks and commas, as '127.0.0.0/8'"),
-        (["::1"], "in quotes, as '[::1]/128'"),
-        (None, "in quotes, as '[::1]/128'"),
+        ("", "without blanks and commas, such as '127.0.0.0/8'"),
+        ("127.0.0.0/8 [::1]/128", "without blanks and commas, such as '127.0.0.0/8'"),
+        ("127.0.0.0/8,", "without blanks and commas, such as '127.0.0.0/8'"),
+        ("127.0.0.0/8\nrelayhost = x", "without blanks and commas, such as '127.0.0.0/8'"),
+        ("inline:{a=b,\nrelayhost = x}", "without blanks and commas, such as '127.0.0.0/8'"),
+        ("inline:{a", "without blanks and commas, such as '127.0.0.0/8'"),
+        ("#x", "without blanks and commas, such as '127.0.0.0/8'"),
+        (["::1"], "in quotes, such as '[::1]/128'"),
+        (None, "in quotes, such as '[::1]/128'"),
     ],
 )
 def test_bad_networks_of_the_pillar(entry: Any, expected: str) -> None:
@@ -449,7 +449,7 @@ def test_bad_networks_of_the_pillar(entry: Any, expected: str) -> None:
 
 def test_networks_that_are_no_list() -> None:
     assert listen_postfix.errors({"mynetworks": "127.0.0.0/8"}) == [
-        "mynetworks: '127.0.0.0/8' is not a list; expected one of networks, as ['127.0.0.0/8']",
+        "mynetworks: '127.0.0.0/8' is not a list; expected a list of networks, such as ['127.0.0.0/8']",
     ]
 
 

@@ -198,7 +198,7 @@ def test_includes_are_relative_to_the_file_that_includes() -> None:
     assert listen_prosody.includes(HOST, text) == ["/etc/prosody/conf.d/a.lua", "/etc/prosody/b.lua", "/srv/*.lua"]
 
 
-def test_what_is_left_alone_is_said() -> None:
+def test_what_is_left_alone_is_reported() -> None:
     text = """\
 interfaces = { "192.0.2.1", "localhost" }
 c2s_interfaces = { os.getenv("A") }
@@ -236,10 +236,10 @@ s2s_interfaces = { "::" }
         ("a = {\n(1)", f"{MAIN}:1:5: a {{ that is not closed"),
         ("a = (1]", f"{MAIN}:1:7: a ] without its ["),
         ("}", f"{MAIN}:1:1: a }} without its {{"),
-        (f'Include "{MAIN}"', f"{MAIN}: includes that do not come to an end"),
+        (f'Include "{MAIN}"', f"{MAIN}:1:1: {MAIN} is included without an end"),
     ],
 )
-def test_what_cannot_be_done_or_read_is_said(text: str, message: str) -> None:
+def test_what_cannot_be_done_or_read_is_reported(text: str, message: str) -> None:
     assert refusal(text).startswith(message)
 
 

@@ -47,7 +47,7 @@ def debian(extra: str, main: str = DEBIAN) -> dict[str, dict[str, Any]]:
 
 
 def changed(text: str) -> str:
-    """The text for both families; a second run has to change nothing."""
+    """The text for both families; a second run must change nothing."""
     result: str = listen_ssh.dual_stack(one(text), {})["files"].get(MAIN, text)
     assert listen_ssh.dual_stack(one(result), {})["files"] == {}
     return result
@@ -206,7 +206,7 @@ def test_what_is_right_or_cannot_be_decided_stays(text: str) -> None:
         ("Match Address 192.0.2.0/24,2001:db8::/32\nMatch User 1.2", []),
     ],
 )
-def test_what_is_left_alone_is_told(text: str, expected: list[str]) -> None:
+def test_what_is_left_alone_is_reported(text: str, expected: list[str]) -> None:
     assert notes(text) == [MAIN + note for note in expected]
 
 

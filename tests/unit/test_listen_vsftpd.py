@@ -115,9 +115,9 @@ def test_only_the_switches_change(text: str, result: str) -> None:
         ("listen_ipv6=YES\nlisten_address6=2001:DB8::1\n", [(21, "2001:db8::1", 1, "one address: left alone")]),
         ("listen_port=2121\nlisten_ipv6=YES\nlisten_port=2122\n", [(2122, "::", 2, "")]),
         ("listen_port=02121\nlisten_ipv6=YES\n", [(1105, "::", 2, "")]),
-        ("listen_port=ftp\nlisten_ipv6=YES\n", [(None, "::", 2, "listen_port is no port")]),
-        ("listen_port=70000\nlisten_ipv6=YES\n", [(None, "::", 2, "listen_port is no port")]),
-        ("listen_port=0\nlisten_ipv6=YES\n", [(None, "::", 2, "listen_port is no port")]),
+        ("listen_port=ftp\nlisten_ipv6=YES\n", [(None, "::", 2, "listen_port is not a port")]),
+        ("listen_port=70000\nlisten_ipv6=YES\n", [(None, "::", 2, "listen_port is not a port")]),
+        ("listen_port=0\nlisten_ipv6=YES\n", [(None, "::", 2, "listen_port is not a port")]),
         (
             "listen_ipv6=YES\nlisten=YES\n",
             [
@@ -136,9 +136,9 @@ def test_what_a_file_asks_for(text: str, listeners: list[tuple]) -> None:
     [
         ("listen = YES\n", f"{MAIN}:1:1: expected listen=VALUE, without white space around the name"),
         ("#\n  listen_ipv6\n", f"{MAIN}:2:3: expected listen_ipv6=VALUE, without white space around the name"),
-        ("listen= YES\n", f"{MAIN}:1:8: listen is ' YES', which vsftpd takes neither for YES nor for NO"),
-        ("listen=YES\r\n", f"{MAIN}:1:8: listen is 'YES\\r', which vsftpd takes neither for YES nor for NO"),
-        ("listen=\n", f"{MAIN}:1:8: listen is '', which vsftpd takes neither for YES nor for NO"),
+        ("listen= YES\n", f"{MAIN}:1:8: listen is ' YES', which vsftpd reads neither as YES nor as NO"),
+        ("listen=YES\r\n", f"{MAIN}:1:8: listen is 'YES\\r', which vsftpd reads neither as YES nor as NO"),
+        ("listen=\n", f"{MAIN}:1:8: listen is '', which vsftpd reads neither as YES nor as NO"),
         ("listen=NO\n", f"{MAIN}: vsftpd does not listen itself, inetd or a socket unit does it"),
         ("", f"{MAIN}: vsftpd does not listen itself, inetd or a socket unit does it"),
         ("listen=YES\nlisten_address6=2001:db8::1\n", f"{MAIN}: vsftpd has one socket, and listen_address"),
@@ -148,11 +148,11 @@ def test_what_a_file_asks_for(text: str, listeners: list[tuple]) -> None:
         ),
     ],
 )
-def test_what_vsftpd_refuses_and_what_it_cannot_do_is_said(text: str, message: str) -> None:
+def test_what_vsftpd_refuses_and_what_it_cannot_do_is_reported(text: str, message: str) -> None:
     assert refusal(text).startswith(message)
 
 
-def test_what_is_left_alone_is_said_and_demands_nothing() -> None:
+def test_what_is_left_alone_is_reported_and_demands_nothing() -> None:
     plan = listen_vsftpd.dual_stack(given("listen=YES\nlisten_address=192.0.2.1\n"), {}, bindv6only=1)
     assert plan == {"files": {}, "bindv6only": None, "notes": [f"{MAIN}:1: 192.0.2.1: one address: left alone"]}
 

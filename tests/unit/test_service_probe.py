@@ -15,7 +15,7 @@ from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
-import service_probe
+import _dualstack_service_probe as service_probe
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -179,7 +179,7 @@ def test_servers_that_close(serve: Serve, tls: ssl.SSLContext) -> None:
     for found in ask_all(serve, tls, lambda _: closes):
         assert not found["answers"]
         assert found["error"] in (
-            "closed the connection without a word",
+            "closed the connection without sending anything",
             "closed the connection in the TLS handshake",
             "connection reset by peer",
             "broken pipe",
@@ -214,7 +214,7 @@ def test_servers_that_dribble(serve: Serve, tls: ssl.SSLContext) -> None:
 def test_other_words(serve: Serve, protocol: str, text: str) -> None:
     found = service_probe.probe("127.0.0.1", serve(says(text)), protocol)
     assert not found["answers"] and found["seconds"] < LATE
-    assert found["error"] == "answered in other words than those of this protocol"
+    assert found["error"] == "answered, but not in this protocol"
     assert found["banner"] == text.splitlines()[0]
 
 
@@ -369,7 +369,7 @@ def test_the_handshake_alone(serve: Serve, tls: ssl.SSLContext) -> None:
     assert (found["answers"], found["banner"], found["error"]) == (True, "", "")
 
 
-def test_the_end_of_tls_is_told(serve: Serve, tls: ssl.SSLContext) -> None:
+def test_the_end_of_tls_is_reported(serve: Serve, tls: ssl.SSLContext) -> None:
     """Without a close_notify the server would log an unexpected end."""
     ends: list[object] = []
 
@@ -389,7 +389,7 @@ def test_the_end_of_tls_is_told(serve: Serve, tls: ssl.SSLContext) -> None:
 @pytest.mark.parametrize("protocol", ["tls", "imaps"])
 def test_a_server_without_tls(serve: Serve, protocol: str) -> None:
     found = service_probe.probe("127.0.0.1", serve(says(GREETINGS["imap"])), protocol)
-    assert (found["answers"], found["error"]) == (False, "speaks no TLS: wrong version number")
+    assert (found["answers"], found["error"]) == (False, "does not speak TLS: wrong version number")
 
 
 def test_a_server_that_is_silent_in_the_handshake(serve: Serve) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import _dualstack_tunnel_sit as tunnel_sit
 import pytest
-import sit_tunnel
 import tunnel_ifupdown
 from salt.exceptions import CommandExecutionError
 
@@ -18,7 +18,7 @@ GIVEN: dict[str, Any] = {
     "gateway": "2001:470:1f12:f87::1",
     "addresses": ["2001:470:1f13:f87::77/64", "2001:470:1f13:f87::78/64"],
 }
-TUNNEL = sit_tunnel.canonical(GIVEN)
+TUNNEL = tunnel_sit.canonical(GIVEN)
 SOURCES = "source /etc/network/interfaces.d/*\n"
 
 # As people have it in their main file since 2011, next to what must not change.
@@ -67,7 +67,7 @@ iface eth1 inet dhcp
 
 def test_the_whole_file() -> None:
     assert tunnel_ifupdown.files(TUNNEL) == {OWN: """\
-# Managed by Salt (he_tunnel). Changes here are overwritten: they belong into the pillar, ipv6:tunnel.
+# Managed by Salt (he_tunnel). Changes here are overwritten: they belong in the pillar, ipv6:tunnel.
 auto he-ipv6
 iface he-ipv6 inet6 v4tunnel
     address 2001:470:1f12:f87::2/64
@@ -91,7 +91,7 @@ iface he-ipv6 inet6 static
 
 
 def test_source_routing_in_the_file() -> None:
-    (text,) = tunnel_ifupdown.files(sit_tunnel.canonical({**GIVEN, "routing": "source"})).values()
+    (text,) = tunnel_ifupdown.files(tunnel_sit.canonical({**GIVEN, "routing": "source"})).values()
     assert "gateway" not in text
     for prefix in ("2001:470:1f12:f87::/64", "2001:470:1f13:f87::/64"):
         route = f"default from {prefix} via 2001:470:1f12:f87::1 metric 1024"
@@ -111,10 +111,10 @@ def test_source_routing_in_the_file() -> None:
     ],
 )
 def test_what_is_written_is_read_again(change: dict[str, Any]) -> None:
-    tunnel = sit_tunnel.canonical({**GIVEN, **change})
+    tunnel = tunnel_sit.canonical({**GIVEN, **change})
     read = tunnel_ifupdown.parse(tunnel["name"], tunnel_ifupdown.files(tunnel))
     assert read is not None
-    again = sit_tunnel.canonical(read)
+    again = tunnel_sit.canonical(read)
     if tunnel["routing"] == "none":  # which has no gateway in the file, and no metric
         again.update(gateway=tunnel["gateway"], metric=tunnel["metric"])
     assert again == tunnel
@@ -175,7 +175,7 @@ def test_adopting_refuses_stanzas_of_another_kind(stanza: str) -> None:
         tunnel_ifupdown.present(TUNNEL, {MAIN: stanza + SOURCES}, adopt=True)
 
 
-def test_a_file_of_that_name_that_a_person_wrote_is_adopted_too() -> None:
+def test_a_file_of_that_name_that_a_user_wrote_is_adopted_too() -> None:
     text = "auto he-ipv6\niface he-ipv6 inet6 v4tunnel\n    endpoint 216.66.84.42\n"
     host = {MAIN: SOURCES, OWN: text}
     with pytest.raises(CommandExecutionError, match="already configured in"):
@@ -249,3 +249,9 @@ def test_absent_keeps_a_comment_that_names_the_file() -> None:
 )
 def test_the_implementations_are_told_apart(printed: str, stack: str) -> None:
     assert tunnel_ifupdown.recognise(printed) == stack
+
+
+def test_ifupdown_is_distinguished_from_what_reads_its_files_differently() -> None:
+    about = tunnel_ifupdown.about()
+    assert (about["program"], about["arguments"]) == ("ifup", ["--version"])
+    assert "could lose all its interfaces" in about["otherwise"]

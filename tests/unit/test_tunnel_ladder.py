@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tunnel_ladder
+import _dualstack_tunnel_ladder as tunnel_ladder
 
 
 def test_differences_in_words() -> None:

@@ -1,0 +1,34 @@
+"""
+Which address this host publishes. PURE: never accesses the host.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from typing import Any
+
+
+def published(dns: Mapping[str, Any], tunnel: Mapping[str, Any]) -> str | None:
+    """
+    The IPv6 address by which others reach this host, and from which its own connections through the tunnel come.
+
+    dns
+        The part ``dns`` of the pillar; empty where there is none.
+    tunnel
+        The part ``tunnel``; likewise. Neither has to be valid.
+
+    Returns the first that is given, in canonical form and without a prefix length: the ``address`` of ``dns``; the
+    ``source`` of the tunnel; the first of its ``addresses``; its own ``address``. ``None`` if none is given, or if the
+    first one given is not an IPv6 address: a mistake is not replaced by something else.
+    """
+    further = tunnel.get("addresses")
+    first = next(iter(further), None) if isinstance(further, (list, tuple)) else further
+    given = (dns.get("address"), tunnel.get("source"), first, tunnel.get("address"))
+    chosen = next((each for each in given if each is not None), None)
+    if not isinstance(chosen, str):
+        return None
+    try:
+        return str(ipaddress.IPv6Address(chosen.partition("/")[0]))
+    except ValueError:
+        return None

@@ -1,0 +1,148 @@
+"""
+Single rules, for other formulas: in the live tables, in the files for the next boot, and in the register that tells the
+ruleset to keep them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import _dualstack_converge as converge
+import _dualstack_firewall_boot as firewall_boot
+import _dualstack_firewall_canonical as firewall_canonical
+import _dualstack_firewall_change as firewall_change
+import _dualstack_firewall_commands as firewall_commands
+import _dualstack_firewall_delta as firewall_delta
+import _dualstack_firewall_kernel as firewall_kernel
+import _dualstack_firewall_register as firewall_register
+import _dualstack_firewall_rules as firewall_rules
+import _dualstack_firewall_ruleset as firewall_ruleset
+import _dualstack_firewall_save as firewall_save
+import salt.utils.json
+
+# A rule that ends its chain for all packets, or logs them before: the rules after it are never reached.
+LAST = re.compile(r"-j (DROP|ACCEPT|RETURN|REJECT|LOG|NFLOG)( --\S+ (\S+|\".*\"))*")
+
+
+class Asked(NamedTuple):
+    """A requested rule, in one family: in the kernel's form, and its place."""
+
+    texts: list[str]
+    table: str
+    chain: str
+    position: str  # start or end
+
+
+Edit = Callable[[list[str], Asked], list[str]]
+
+
+def change(rules: list[dict[str, Any]], backend: str, save: bool, edit: Edit) -> converge.Change:
+    """
+    The change that edits rules live, in files and in the register.
+
+    rules
+        Each with ``rule``, ``chain``, ``table``, and ``position`` where it is to be added.
+    backend
+        ``nft``, ``legacy``, or ``auto``: that of the host's command iptables.
+    save
+        Edit the files for the next boot, too.
+    edit
+        :py:func:`with_rule` or :py:func:`without_rule`.
+
+    Planning raises ``SaltInvocationError`` and ``CommandExecutionError``.
+    """
+
+    def plan() -> converge.Plan:
+        return _plan(rules, firewall_commands.backend(backend), save, edit)
+
+    return converge.Change(plan, firewall_change.apply, firewall_change.undo)
+
+
+def with_rule(rules: list[str], one: Asked) -> list[str]:
+    """
+    A chain's rules with one added, unless it is there: at the start, or at the end. The end is before a last rule that
+    matches all packets.
+    """
+    new = [text for text in one.texts if text not in rules]
+    if one.position == "start":
+        return [*new, *rules]
+    end = len(rules)
+    while end and LAST.fullmatch(rules[end - 1]):
+        end -= 1
+    return [*rules[:end], *new, *rules[end:]]
+
+
+def without_rule(rules: list[str], one: Asked) -> list[str]:
+    """
+    A chain's rules with one removed.
+    """
+    return [text for text in rules if text not in one.texts]
+
+
+def _plan(rules: list[dict[str, Any]], backend: str, save: bool, edit: Edit) -> converge.Plan:
+    live = firewall_kernel.read(backend)
+    preserve = firewall_ruleset.PRESERVE
+    asked, warnings = _asked(rules, live, backend)
+    wanted: firewall_change.Live = {}
+    changes: dict[str, Any] = {}
+    files: firewall_boot.Edits = {}
+    registered = firewall_register.read()
+    for family, each in asked.items():
+        wanted[family] = _edited(firewall_delta.own(live[family], preserve), each, edit)
+        delta = firewall_delta.tables(live[family], wanted[family], preserve)
+        if delta["changes"]:
+            changes[family] = delta["changes"]
+        if save:
+            old = firewall_boot.saved(family)
+            saved = firewall_save.parse(old or "")
+            ours = {one.table: saved.get(one.table) or firewall_save.empty(one.table) for one in each}
+            files.update(firewall_boot.edit(family, old, _edited(ours, each, edit), preserve))
+        for one in each:
+            known = registered.setdefault(family, {}).setdefault(one.table, {}).setdefault(one.chain, [])
+            known[:] = edit(without_rule(known, one), one._replace(position="end"))
+    warnings += [*firewall_kernel.other(backend), *firewall_boot.warnings(files)]
+    plan = firewall_change.plan(changes, warnings, files, wanted, live, backend, preserve, {})
+    register = firewall_register.edit(registered)
+    if changes or any(each.old for each in register.values()):
+        # A rule that existed before it was requested is not registered. The register is not reported as a change.
+        plan["files"] = {**files, **register}
+    return plan
+
+
+def _asked(
+    rules: list[dict[str, Any]], live: firewall_change.Live, backend: str
+) -> tuple[dict[str, list[Asked]], list[str]]:
+    """The rules in the kernel's form, for each family, and warnings."""
+    sets = firewall_kernel.sets() if "-set" in salt.utils.json.dumps(rules, default=str) else ""
+    holding = firewall_kernel.set_families(sets)
+    words = [firewall_rules.translate(each["rule"], each["chain"], each["table"], holding) for each in rules]
+    # Each goes into a chain of its own, beside the live ones: it may lead to one of them.
+    tables: firewall_change.Live = {family: {} for family in live}
+    origins: dict[str, Any] = {family: {} for family in live}
+    for number, (each, said) in enumerate(zip(rules, words)):
+        chain, table = f"salt-rule-{number}", each["table"]
+        for family in live:
+            tables[family].setdefault(table, {})[chain] = {"policy": None, "rules": said[family]}
+            origins[family].setdefault(table, {})[chain] = [each["rule"]] * len(said[family])
+    chains = sorted({name for each in live.values() for table in each.values() for name in table})
+    canonical, warnings = firewall_canonical.canonical(tables, origins, chains, backend, sets)
+    asked: dict[str, list[Asked]] = {family: [] for family in live}
+    for number, each in enumerate(rules):
+        for family in live:
+            texts = canonical[family][each["table"]][f"salt-rule-{number}"]["rules"]
+            if texts:
+                asked[family].append(Asked(texts, each["table"], each["chain"], each.get("position", "end")))
+    return asked, [*(warning for each in words for warning in each["warnings"]), *warnings]
+
+
+def _edited(tables: firewall_save.Tables, rules: list[Asked], edit: Edit) -> firewall_save.Tables:
+    """The tables that the rules are in, with them or without."""
+    edited: firewall_save.Tables = {}
+    for one in rules:
+        chains = edited.get(one.table) or tables.get(one.table) or firewall_save.empty(one.table)
+        new: firewall_save.Chain = {"policy": None, "rules": []}
+        now = chains.get(one.chain, new)
+        edited[one.table] = {**chains, one.chain: {"policy": now["policy"], "rules": edit(now["rules"], one)}}
+    return edited

@@ -1,0 +1,209 @@
+"""
+The plug-ins: execution modules, each for one network stack, one service, or one way to change DNS records.
+
+They are found by Salt's loader, by their names: ``tunnel_<stack>``, ``listen_<service>``, ``aaaa_<provider>``. A user's
+own, in a ``_modules`` folder of theirs, is treated like those of this project.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypedDict, cast
+
+from salt.exceptions import CommandExecutionError, SaltException
+
+log = logging.getLogger(__name__)
+
+Functions = Mapping[str, Callable[..., Any]]  # Salt's, by their names: __salt__
+# What `about` has to have. A provider's has no such keys; what is wrong with it is said by `dns_settings`.
+ABOUT = {
+    "tunnel_": ("program", "arguments", "otherwise"),
+    "listen_": ("files", "processes", "units", "init", "options", "check", "protocols"),
+}
+Files = dict[str, dict[str, Any]]  # the files that a service reads, by path: `text` and `includes`
+
+
+class AboutStack(TypedDict):
+    """How a network stack is recognised on a host: its program, and how that identifies itself."""
+
+    program: str
+    arguments: list[str]  # with which the program identifies itself
+    otherwise: str  # why another implementation of the program does not work; ends a sentence
+
+
+class Stack(Protocol):
+    """``tunnel_<stack>``: the files of one network stack, and its commands. It never accesses the host."""
+
+    def about(self) -> AboutStack:
+        """How the stack is recognised on a host."""
+
+    def recognise(self, version: str) -> str:
+        """The name of the stack whose program printed this; the stack's own, or another."""
+
+    def roots(self, name: str) -> list[str]:
+        """The files to begin reading with: the stack's own, and that of an interface."""
+
+    def includes(self, path: str, text: str) -> list[list[str]]:
+        """What a file includes: pairs of a pattern of paths, and an expression that the names have to match."""
+
+    def parse(self, name: str, host: dict[str, str]) -> dict[str, Any] | None:
+        """The keys of a tunnel as far as the host's files have them; ``None`` if it is not in them."""
+
+    def files(self, tunnel: dict[str, Any]) -> dict[str, str]:
+        """The files that describe a tunnel in canonical form."""
+
+    def present(self, tunnel: dict[str, Any], host: dict[str, str], adopt: bool = False) -> Mapping[str, str | None]:
+        """The files that change to add a tunnel."""
+
+    def absent(self, name: str, host: dict[str, str], adopt: bool = False) -> Mapping[str, str | None]:
+        """The files that change to remove it; ``None`` for one that is deleted."""
+
+    def up(self, name: str) -> list[str]:
+        """The command that brings an interface up, which may be recorded as up."""
+
+    def down(self, name: str) -> list[str]:
+        """The command that takes an interface down. Its exit status is ignored."""
+
+
+class Service(Protocol):
+    """``listen_<service>``: what one service's configuration says about its listeners. It never accesses the host."""
+
+    def about(self) -> dict[str, Any]:
+        """Facts about the service itself."""
+
+    def includes(self, path: str, text: str) -> list[str]:
+        """The files that a file includes, as shell patterns."""
+
+    def listeners(self, files: Files) -> list[dict[str, Any]]:
+        """The sockets that a configuration asks for."""
+
+    def dual_stack(self, files: Files, options: dict[str, Any], bindv6only: int = 0) -> dict[str, Any]:
+        """The same configuration, listening on both families."""
+
+    def errors(self, options: dict[str, Any]) -> list[str]:
+        """The errors in the service's own keys in the pillar; only if it has any."""
+
+
+class About(TypedDict):
+    """What a provider can do; the docstring of the door ``aaaa`` explains each key."""
+
+    keys: Mapping[str, str]
+    required: Sequence[str]
+    withdraws: bool
+    sets_ttl: bool
+    replaces: bool
+    atomic: bool
+    servers: Sequence[str]
+
+
+class Records(TypedDict):
+    """The AAAA records of a name: their addresses, and their TTL in seconds, ``None`` if there is no record."""
+
+    addresses: list[str]
+    ttl: int | None
+
+
+class Edit(TypedDict):
+    """The old and the new AAAA records of a name."""
+
+    old: Records
+    new: Records
+
+
+Edits = dict[str, Edit]  # by name
+
+
+class Provider(Protocol):
+    """``aaaa_<provider>``: one way to change records in the DNS."""
+
+    def about(self, settings: dict[str, Any]) -> Mapping[str, Any]:
+        """What it can do, and the keys of its settings: the keys of ``About``, of which any may be missing."""
+
+    def errors(self, settings: dict[str, Any], names: list[str]) -> list[str]:
+        """The errors in the values of its settings."""
+
+    def change(self, credentials: str, edits: Edits) -> None:
+        """Change records, with the settings that it finds in its pillar under the key ``credentials``."""
+
+
+class _Plugin:
+    """One plug-in, which is loaded when the first of its functions is asked for."""
+
+    def __init__(self, functions: Functions, module: str, about: tuple[str, ...]) -> None:
+        self._functions, self._module, self._about = functions, module, about
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        function = f"{self._module}.{name}"
+        try:
+            found = self._functions[function]
+            return self._guarded(name, found) if self._about else found
+        except KeyError:
+            explain = getattr(self._functions, "missing_fun_string", None)  # Salt's loader has the reason
+            why = f" ({explain(function)})" if explain else ""
+            raise CommandExecutionError(
+                f"the module {self._module} has no function {name}, or could not be loaded{why}"
+            ) from None
+
+    def _guarded(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A function that may be anybody's: whatever it raises, the state that has called it fails with its name."""
+
+        def call(*arguments: Any, **named: Any) -> Any:
+            try:
+                found = function(*arguments, **named)
+            except (SaltException, OSError):
+                raise
+            except Exception as error:  # pylint: disable=broad-except
+                log.exception("%s.%s", self._module, name)
+                said = f"{type(error).__name__}: {error}"
+                raise CommandExecutionError(
+                    f"the function {name} of the module {self._module} fails ({said})"
+                ) from None
+            lacking = [] if name != "about" else [each for each in self._about if each not in (found or {})]
+            if lacking:
+                raise CommandExecutionError(
+                    f"the function about of the module {self._module} lacks {', '.join(lacking)}"
+                )
+            return found
+
+        return call
+
+
+def stacks(functions: Functions) -> Mapping[str, Stack]:
+    """
+    The network stacks that a tunnel can be configured with.
+
+    functions
+        ``__salt__``.
+    """
+    return cast("Mapping[str, Stack]", _found(functions, "tunnel_"))
+
+
+def services(functions: Functions) -> Mapping[str, Service]:
+    """
+    The services whose configuration can be read.
+
+    functions
+        ``__salt__``.
+    """
+    return cast("Mapping[str, Service]", _found(functions, "listen_"))
+
+
+def providers(functions: Functions) -> Mapping[str, Provider]:
+    """
+    The ways to change records.
+
+    functions
+        ``__salt__``.
+    """
+    return cast("Mapping[str, Provider]", _found(functions, "aaaa_"))
+
+
+def _found(functions: Functions, prefix: str) -> dict[str, Any]:
+    """
+    By the loader's own map of files: it lists the modules without loading any. Asking the loader for a missing name, or
+    for all names, would load every module of Salt, which takes a second.
+    """
+    modules = getattr(functions, "file_mapping", None) or {each.partition(".")[0] for each in functions}
+    names = sorted(each for each in modules if each.startswith(prefix))
+    return {each[len(prefix) :]: _Plugin(functions, each, ABOUT.get(prefix, ())) for each in names}

@@ -1,0 +1,264 @@
+"""
+A host at a glance: which service listens, is let in, answers and is published, over IPv4 and over IPv6.
+
+Changes nothing, and does not rely on configuration files:
+
+* *listening* is what the kernel's sockets serve. What listens on loopback only does not concern others, and is left
+  out.
+* *allowed* is the verdict of each family's live rules on a stranger's real packet, in a scratch network namespace.
+* *answering* is whether the service answers on the addresses by which others reach this host.
+* *published* is what the name servers say (``report_names``).
+
+``report_problems`` lists the problems, ``report_table`` draws the table.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import itertools
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+import _dualstack_dns_settings as dns_settings
+import _dualstack_families as families
+import _dualstack_firewall_trial as firewall_trial
+import _dualstack_firewall_view as firewall_view
+import _dualstack_pillar as pillar
+import _dualstack_plugins as plugins
+import _dualstack_report_names as report_names
+import _dualstack_report_problems as report_problems
+import _dualstack_service_audit as service_audit
+import _dualstack_service_host as service_host
+import _dualstack_service_probe as service_probe
+import salt.utils.network
+from salt.exceptions import CommandExecutionError, SaltInvocationError
+
+PATIENCE = 5.0  # seconds for one answer of a service
+UNKNOWN = "unknown"  # the audit's name for the service of a socket whose process cannot be seen
+
+# By service and port (tcp/25): its addresses, by family, among those on which others reach this host.
+Listeners = dict[tuple[str, str], dict[str, list[str]]]
+Notes = list[dict[str, str]]  # each a `mark` and a `text`
+
+
+def of_pillar(ipv6: Any, known: pillar.Known) -> dict[str, Any]:
+    """
+    The report on a host whose pillar says what is expected of it.
+
+    ipv6
+        The pillar ``ipv6``.
+    known
+        The plug-ins.
+
+    Returns and raises as :py:func:`matrix` does.
+    """
+    if not isinstance(ipv6, Mapping) or not isinstance(ipv6.get("dns") or {}, Mapping):
+        raise SaltInvocationError("\n".join(pillar.errors(ipv6, known)))
+    dns = ipv6.get("dns") or {}
+    expected = ipv6.get("services") or {}, ipv6.get("tunnel") or {}
+    return matrix(*expected, dns.get("names") or [], dns.get("servers") or [], known)
+
+
+def matrix(
+    services: dict[str, Any],
+    tunnel: dict[str, Any],
+    names: list[str],
+    servers: list[str],
+    known: pillar.Known,
+) -> dict[str, Any]:
+    """
+    Which service of this host listens, is let in and answers, and which name is published, in each family.
+
+    services
+        Those that are expected, as in the pillar ``ipv6:services``. All others that are open to everybody are reported
+        as well.
+    tunnel
+        As in the pillar ``ipv6:tunnel``: IPv6 without a route is expected to come by it.
+    names
+        The DNS names that should point here.
+    servers
+        The name servers to ask, each an address or ``address#port``; without any, this host's resolver.
+    known
+        The plug-ins.
+
+    Returns plain data, as the door's ``ipv6.report`` describes it. Raises ``SaltInvocationError`` for a wrong pillar.
+    """
+    _refuse({"services": services, "tunnel": tunnel}, names, servers, known)
+    notes: Notes = []
+    host = _host(tunnel, notes)
+    rows = _rows(services, host, known.services, notes)
+    _try_firewall(rows, host, tunnel, notes)
+    _ask(rows, notes)
+    for each in rows:
+        for family in families.FAMILIES:
+            each[family].pop("at", None)
+    found = {
+        "host": socket.gethostname(),
+        **host,
+        "services": rows,
+        "published": report_names.published(names, servers, host, notes),
+        "notes": notes,
+    }
+    problems = report_problems.problems(found)
+    return {**found, "problems": problems, "summary": report_problems.summary(found, problems)}
+
+
+def _refuse(given: dict[str, Any], names: Any, servers: Any, known: pillar.Known) -> None:
+    problems = pillar.errors({key: each for key, each in given.items() if each}, known)
+    said = dns_settings.value_errors({"servers": servers})
+    problems += [f"ipv6:dns:{each}" for each in said]
+    if not isinstance(names, (list, dict)) or not all(isinstance(each, str) for each in names):
+        problems.append(f"ipv6:dns:names: expected a list of names, found {names!r}")
+    if problems:
+        raise SaltInvocationError("\n".join(problems))
+
+
+def _host(tunnel: dict[str, Any], notes: Notes) -> dict[str, Any]:
+    """The addresses by which others reach this host, the one that strangers usually use, and its interface."""
+    six = [each for each in salt.utils.network.ip_addrs6() if not ipaddress.ip_address(each).is_link_local]
+    addresses = {"ipv4": salt.utils.network.ip_addrs(), "ipv6": six}
+    ways: dict[str, firewall_view.Expectation] = {}
+    try:
+        wishes = firewall_view.expectations([{"to": "icmp", "verdict": "accept"}], tunnel)
+        ways = {each["family"]: each for each in wishes}
+    except CommandExecutionError as error:
+        _note(notes, "?", f"the interface that traffic arrives on is not known: {error}")
+    host = {}
+    for family, own in addresses.items():
+        way = ways.get(family)
+        usual = way and way["destination"]
+        host[family] = {
+            "addresses": own,
+            "address": usual if usual in own else next(iter(own), None),
+            "interface": way and way["interface"],
+        }
+    return host
+
+
+def _note(notes: Notes, mark: str, text: str) -> None:
+    notes.append({"mark": mark, "text": text})
+
+
+def _rows(
+    services: dict[str, Any], host: dict[str, Any], known: Mapping[str, plugins.Service], notes: Notes
+) -> list[dict[str, Any]]:
+    everywhere = _everywhere(host, known)
+    found = _with_single(everywhere, host, known, notes)
+    clients = [key for key in found if key[1].startswith("udp/") and int(key[1][4:]) >= report_problems.EPHEMERAL]
+    if clients:
+        told = ", ".join(f"{name} {port}" for name, port in sorted(clients))
+        _note(notes, "-", f"left out, since they seem to be sockets of clients: {told}")
+    found = {key: at for key, at in found.items() if key not in clients}
+    hidden = any(name == UNKNOWN for name, _ in found)
+    declared = set()
+    for name, settings in services.items():
+        for port in (settings or {}).get("ports") or []:
+            key = name, f"tcp/{port}"
+            declared.add(key)
+            if key not in found:  # if the owner of a socket cannot be seen, the pillar is trusted
+                found[key] = found.pop((UNKNOWN, key[1]), {})
+        if not any(name == other for other, _ in found):
+            found[name, ""] = {}
+            declared.add((name, ""))
+    rows = []
+    for key, at in found.items():
+        name, port = key
+        daemon = service_host.daemon(known, name) if name in known else None
+        row = _row(name, port, services.get(name) or {}, key in declared, daemon)
+        maybe = hidden and not port and daemon is not None and service_host.running(daemon)
+        for family in families.FAMILIES:
+            row[family] = {"at": at.get(family, [])}
+            # A service that binds each of the host's addresses can bind none of a family without addresses.
+            if family in at or key in everywhere or key in declared or host[family]["addresses"]:
+                row[family]["listening"] = True if family in at else None if maybe else False
+        rows.append(row)
+    return sorted(rows, key=lambda row: (row["service"] == UNKNOWN, row["service"], row["port"] or 0, row["transport"]))
+
+
+def _everywhere(host: dict[str, Any], known: Mapping[str, plugins.Service]) -> Listeners:
+    """What listens on all addresses."""
+    found: Listeners = {}
+    for name, verdict in service_audit.audit(known).items():
+        for family, ports in verdict["serves"].items():
+            for port in ports:
+                # A socket that systemd holds for a service is the service's.
+                at = found.setdefault((name.removesuffix(".socket"), port), {})
+                at[family] = list(host[family]["addresses"])
+    return found
+
+
+def _with_single(
+    everywhere: Listeners, host: dict[str, Any], known: Mapping[str, plugins.Service], notes: Notes
+) -> Listeners:
+    """The same, plus what listens on one of the addresses by which others reach this host."""
+    found = {key: dict(at) for key, at in everywhere.items()}
+    seen = service_audit.sockets(known)
+    for each in seen["sockets"]:
+        for family in each["families"]:
+            address = each["address"].removeprefix("::ffff:")
+            if address in host[family]["addresses"]:
+                at = found.setdefault((each["service"] or UNKNOWN, f"{each['transport']}/{each['port']}"), {})
+                at[family] = list(dict.fromkeys([*at.get(family, []), address]))
+    for text in seen["unseen"]:
+        _note(notes, "?", text)
+    return found
+
+
+def _row(
+    name: str, port: str, settings: dict[str, Any], declared: bool, daemon: service_host.Daemon | None
+) -> dict[str, Any]:
+    transport, _, number = port.partition("/")
+    known = daemon.about["protocols"] if daemon else {}
+    own = {int(key): value for key, value in (settings.get("protocols") or {}).items()}
+    return {
+        "service": name,
+        "transport": transport,
+        "port": int(number) if number else None,
+        "protocol": {**known, **own}.get(int(number), "tcp") if transport == "tcp" else transport,
+        "declared": declared,
+    }
+
+
+def _try_firewall(rows: list[dict[str, Any]], host: dict[str, Any], tunnel: dict[str, Any], notes: Notes) -> None:
+    """Whether a stranger is let in: on the usual address, or on the only one on which the service listens."""
+    cells = []
+    for row, family in itertools.product(rows, families.FAMILIES):
+        at = row[family]["at"]
+        everywhere = not at or host[family]["address"] in at
+        literal = "" if everywhere else f"[{at[0]}]:" if family == "ipv6" else f"{at[0]}:"
+        if row["port"] is not None:
+            cells.append((row[family], family, f"{row['transport']}/{literal}{row['port']}"))
+    targets = list(dict.fromkeys(target for _, _, target in cells))
+    if not targets:
+        return
+    try:
+        said = firewall_trial.allowed(targets, tunnel, "auto")
+    except CommandExecutionError as error:
+        warning = f"whether the firewalls let anybody in was not tested: {error}"
+        said = {"allowed": {target: dict.fromkeys(families.FAMILIES) for target in targets}, "warnings": [warning]}
+    for text in said["warnings"]:
+        _note(notes, "?", text)
+    for cell, family, target in cells:
+        if family in said["allowed"][target]:  # not in a kernel without IPv6
+            cell["allowed"] = said["allowed"][target][family]
+
+
+def _ask(rows: list[dict[str, Any]], notes: Notes) -> None:
+    """Whether they answer, on all of the host's addresses on which they listen."""
+    cells = [
+        (row, family, address)
+        for row, family in itertools.product(rows, families.FAMILIES)
+        if row["transport"] == "tcp"
+        for address in row[family]["at"]
+    ]
+    targets = [{"address": address, "port": row["port"], "protocol": row["protocol"]} for row, family, address in cells]
+    for (row, family, _), answer in zip(cells, service_probe.probe_all(targets, PATIENCE)):
+        cell = row[family]
+        cell["answering"] = cell.get("answering", True) and answer["answers"]
+        if not answer["answers"]:
+            cell.setdefault("error", f"{answer['error']} on {answer['address']}")
+    if any(map(report_problems.is_bare, rows)):
+        _note(notes, "*", "only a connection was tried, since what is spoken there is not known")
+    if any(row["transport"] == "udp" for row in rows):
+        _note(notes, "-", "what is spoken over UDP is not asked")

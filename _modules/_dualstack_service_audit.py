@@ -1,0 +1,234 @@
+"""
+Which services of this host serve which families, now and after their next start.
+
+This starts from the kernel's own sockets, not from configuration files. Those are read only to determine whether a
+program leaves ``IPV6_V6ONLY`` to the kernel.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import _dualstack_families as families
+import _dualstack_host_sysctl as host_sysctl
+import _dualstack_plugins as plugins
+import _dualstack_service_edits as service_edits
+import _dualstack_service_host as service_host
+import _dualstack_service_settings as service_settings
+import _dualstack_service_sockets as service_sockets
+import _dualstack_service_verdict as service_verdict
+from salt.exceptions import SaltException
+
+PARAMETER = "net.ipv6.bindv6only"
+
+Sockets = list[dict[str, Any]]  # live ones, or listeners of a configuration
+Ports = dict[str, Sockets]  # those on all addresses, by `tcp/PORT`
+
+
+def bindv6only() -> int:
+    """
+    The live value of ``net.ipv6.bindv6only``.
+    """
+    return int(host_sysctl.live(PARAMETER) or 0)
+
+
+def bindv6only_is(value: int) -> bool:
+    """
+    Whether ``net.ipv6.bindv6only`` has a value now, and will have it at the next boot.
+
+    value
+        0 or 1.
+    """
+    return bindv6only() == value == int(host_sysctl.value(PARAMETER) or 0)
+
+
+def sockets(known: Mapping[str, plugins.Service]) -> dict[str, Any]:
+    """
+    Every listening socket of this host, from the kernel's own tables.
+
+    known
+        All plug-ins, by the names of their services.
+
+    Returns ``sockets``, each as ``service_sockets.listening`` has it and with its ``service``, and ``unseen``:
+    sentences about what this user could not see.
+    """
+    return _sockets(service_host.daemons(known))
+
+
+def audit(known: Mapping[str, plugins.Service], value: int | None = None) -> dict[str, Any]:
+    """
+    Which services lack a family now, and which would lose one at their next start.
+
+    known
+        All plug-ins, by the names of their services.
+    value
+        The value of ``net.ipv6.bindv6only`` to judge by; by default the live one.
+
+    Returns ``{service: {...}}`` for what listens on all addresses, TCP and UDP, with these keys, each a list of
+    ``tcp/PORT``: ``serves``, by families (``{"ipv4": [...], "ipv6": [...]}``); ``misses``, likewise, where the service
+    serves the other family only; ``loses_ipv4``: at its next start with that value; ``collides``: it will not start
+    with that value, since two of its sockets claim the same port; ``unsure``: it will serve the same only if the
+    program sets ``IPV6_V6ONLY`` itself, which is not known.
+    """
+    return _audit(service_host.daemons(known), bindv6only() if value is None else value, {})
+
+
+def harmed(
+    known: Mapping[str, plugins.Service],
+    value: int,
+    converged: Mapping[str, Any] | None = None,
+    exceptions: Sequence[str] | None = None,
+) -> list[str]:
+    """
+    Which services a value of ``net.ipv6.bindv6only`` would harm at their next start.
+
+    known
+        All plug-ins, by the names of their services.
+    value
+        The value, 0 or 1.
+    converged
+        The services that are converged in the same run, with their settings: their new configuration counts.
+    exceptions
+        The names of services that may be harmed.
+
+    Returns one sentence for each. Raises ``SaltException`` where the settings of such a service are wrong, or its new
+    configuration cannot be determined.
+    """
+    converged = converged or {}
+    services = service_host.daemons(known)
+    read: dict[str, plugins.Files] = {}
+    sentences = []
+    for name, verdict in _audit(services, value, read).items():
+        harms = [
+            f"{name} {words.format(', '.join(verdict[key]))}"
+            for key, words in (
+                ("loses_ipv4", "would lose IPv4 on {}"),
+                ("collides", "would not start, since its listeners on {} collide"),
+                ("unsure", "may lose a family on {}: its program is not known to set IPV6_V6ONLY by itself"),
+            )
+            if verdict[key]
+        ]
+        if not harms or name in (exceptions or []):
+            continue
+        if name in converged:
+            service_settings.refuse({name: converged[name]}, known)
+            files = read[name] if name in read else service_host.installed(services[name])
+            if _withstands(services[name], files, service_settings.own(converged[name]), value):
+                continue
+        sentences += harms
+    return sentences
+
+
+def configured(service: service_host.Daemon, files: plugins.Files) -> Ports:
+    """
+    A service's configured listeners, by port; empty if its files cannot be read.
+
+    service
+        The service.
+    files
+        Its files.
+    """
+    try:
+        return service_verdict.by_port(service.plugin.listeners(files))
+    except SaltException:
+        return {}  # the daemon runs nevertheless; the plan of its own state reports the errors in its files
+
+
+def follows(service: service_host.Daemon | None, live: Sockets, written: Sockets) -> bool | None:
+    """
+    Whether a service leaves ``IPV6_V6ONLY`` of a port to the kernel; ``None`` if unknown.
+
+    service
+        The service, or ``None`` for one without a plug-in.
+    live
+        Its sockets on that port.
+    written
+        Its configured listeners on that port.
+
+    The socket's own flag proves nothing: the parameter may have had another value when it was opened.
+    """
+    if not any(each["address"] == "::" for each in live):
+        return False
+    for each in written:
+        if each["address"] == "::":
+            return each["v6only"] is None
+    if service:
+        sets = service.about.get("sets_v6only")
+        return None if sets is None else not sets
+    programs = {service_sockets.process(pid)["name"] for each in live for pid in each["pids"]}
+    programs.discard("")  # one that has ended since: a daemon's children hold its sockets too
+    return False if programs and programs <= service_verdict.SETS_V6ONLY else None
+
+
+def _sockets(services: Mapping[str, service_host.Daemon]) -> dict[str, Any]:
+    found = service_sockets.listening()
+    owners: dict[int, str] = {}
+    for each in found["sockets"]:
+        for pid in each["pids"]:
+            if pid not in owners:
+                owners[pid] = service_host.owner(service_sockets.process(pid), services)
+        each["service"] = next((owners[pid] for pid in each["pids"] if owners[pid]), "")
+    return found
+
+
+def _audit(
+    services: Mapping[str, service_host.Daemon], value: int, read: dict[str, plugins.Files]
+) -> dict[str, dict[str, Any]]:
+    """The verdicts; `read` keeps the configurations that were read for them."""
+    by_service: dict[str, Sockets] = {}
+    for each in _sockets(services)["sockets"]:
+        by_service.setdefault(each["service"] or "unknown", []).append(each)
+    judged = {}
+    for name, own in sorted(by_service.items()):
+        ports = service_verdict.by_port(own)
+        if ports:
+            judged.update(_judge(name, services.get(name), ports, value, read))
+    return judged
+
+
+def _judge(
+    name: str, service: service_host.Daemon | None, ports: Ports, value: int, read: dict[str, plugins.Files]
+) -> dict[str, dict[str, Any]]:
+    """The verdict on one service; on systemd's sockets, one on each of its socket units."""
+    if service:
+        with contextlib.suppress(SaltException, OSError):  # as in `configured`
+            read[name] = service_host.configuration(service)
+    told = configured(service, read[name]) if service and name in read else {}
+    verdicts: dict[str, dict[str, Any]] = {}
+    for port, own in ports.items():
+        written = told.get(port, [])
+        left = follows(service, own, written)
+        label = next((each["note"] for each in written if each["note"].endswith(".socket")), name)
+        verdict = verdicts.setdefault(
+            label,
+            {
+                "serves": {family: [] for family in families.FAMILIES},
+                "misses": {family: [] for family in families.FAMILIES},
+                **{key: [] for key in ("loses_ipv4", "collides", "unsure")},
+            },
+        )
+        now = service_verdict.served(own)
+        for family in families.FAMILIES:
+            verdict["serves" if family in now else "misses"][family].append(port)
+        then = service_verdict.after_start(own, left is not False, value)
+        if set(now) <= set(then):
+            continue
+        if left is None:
+            verdict["unsure"].append(port)
+        elif not then:
+            verdict["collides"].append(port)
+        else:
+            verdict["loses_ipv4"].append(port)
+    return verdicts
+
+
+def _withstands(service: service_host.Daemon, files: plugins.Files, options: dict[str, Any], value: int) -> bool:
+    """Whether a service that is converged in this run serves both families with that value."""
+    dual = service.plugin.dual_stack(files, options, value)
+    listeners = service.plugin.listeners(service_edits.afterwards(files, dual["files"]))
+    return dual["bindv6only"] in (None, value) and all(
+        service_verdict.served(each, value) == list(families.FAMILIES) and not service_verdict.collide(each, value)
+        for each in service_verdict.by_port(listeners).values()
+    )

@@ -1,0 +1,131 @@
+"""
+The pillar's settings of services, in ``ipv6:services`` and beside it; each error begins with the key.
+
+``key`` is where the settings of services are, or ``None``: then nothing is taken from the pillar.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import _dualstack_plugins as plugins
+import _dualstack_service_audit as service_audit
+import _dualstack_service_outside as service_outside
+import _dualstack_service_settings as service_settings
+import _dualstack_settings as settings
+from salt.exceptions import SaltInvocationError
+
+Pillar = Mapping[str, Any]
+
+KEY = "ipv6:services"  # where the formula has them
+
+
+def one(pillar: Pillar, key: str | None, name: str, known: Mapping[str, plugins.Service]) -> dict[str, Any]:
+    """
+    The valid settings of one service.
+
+    pillar
+        The whole pillar.
+    key
+        Where the settings of services are.
+    name
+        The service.
+    known
+        All plug-ins, by the names of their services.
+
+    Raises ``SaltInvocationError`` if they are invalid or missing.
+    """
+    if key is None:
+        return {}
+    services = settings.part(pillar, key)
+    if name not in services:
+        raise SaltInvocationError(f"{key}:{name}: there is no such service in the pillar")
+    _refuse_values({name: services[name]}, key)
+    service_settings.refuse({name: services[name]}, known, f"{key}:")
+    return dict(services[name] or {})
+
+
+def every(pillar: Pillar, key: str | None, known: Mapping[str, plugins.Service]) -> dict[str, Any]:
+    """
+    The valid settings of all services; empty if the pillar has none.
+
+    pillar, key, known
+        As for :py:func:`one`.
+
+    Raises ``SaltInvocationError`` if they are invalid.
+    """
+    if key is None:
+        return {}
+    if settings.at(pillar, key) is None:
+        if above := key.rpartition(":")[0]:
+            settings.part(pillar, above)  # where nothing is beside the services either, the key is wrong
+        return {}
+    services = settings.part(pillar, key)
+    _refuse_values(services, key)
+    service_settings.refuse(services, known, f"{key}:")
+    return services
+
+
+def _refuse_values(services: Mapping[Any, Any], key: str) -> None:
+    """Where the key leads to something else than services, as to passwords by service, no value of it is shown."""
+    for name, found in services.items() if key != KEY else ():
+        if found is not None and not isinstance(found, Mapping):
+            raise SaltInvocationError(f"{key}:{name}: expected a mapping, found a {type(found).__name__}")
+
+
+def bindv6only(pillar: Pillar, key: str | None) -> int | None:
+    """
+    The value of ``net.ipv6.bindv6only`` in ``sysctl`` beside the services; ``None`` where there is none.
+
+    pillar, key
+        As for :py:func:`one`.
+
+    Raises ``SaltInvocationError`` for one that is not 0 or 1.
+    """
+    value = settings.beside(pillar, key, "sysctl").get(service_audit.PARAMETER) if key else None
+    if value is not None and (isinstance(value, bool) or value not in (0, 1)):
+        place = settings.place_beside(str(key), f"sysctl:{service_audit.PARAMETER}")
+        raise SaltInvocationError(f"{place}: {value!r} is not 0 or 1")
+    return value
+
+
+def exceptions(pillar: Pillar, key: str | None) -> list[str]:
+    """
+    The services that may be harmed, ``sysctl_except`` beside the services.
+
+    pillar, key
+        As for :py:func:`one`.
+
+    Raises ``SaltInvocationError`` for anything but a list.
+    """
+    found = settings.value_beside(pillar, key, "sysctl_except") if key else None
+    if found is not None and not isinstance(found, list):
+        place = settings.place_beside(str(key), "sysctl_except")
+        raise SaltInvocationError(f"{place}: expected a list of services, found {found!r}")
+    return list(found or [])
+
+
+def prober(pillar: Pillar, key: str | None) -> Any:
+    """
+    The prober, ``verify:prober`` beside the services; not checked.
+
+    pillar, key
+        As for :py:func:`one`. A key that is no text is refused elsewhere.
+    """
+    return settings.value_beside(pillar, key, "verify:prober") if key and isinstance(key, str) else None
+
+
+def refuse_outside(pillar: Pillar, key: str | None, minion: str) -> None:
+    """
+    Raise ``SaltInvocationError`` if the prober or the published address is invalid.
+
+    pillar, key
+        As for :py:func:`one`.
+    minion
+        The id of this minion.
+    """
+    for word, place in (("prober", "verify:prober"), ("address", "dns:address")) if key else ():
+        value = settings.value_beside(pillar, str(key), place)
+        for each in service_outside.errors(minion, **{word: value}):
+            raise SaltInvocationError(f"{settings.place_beside(str(key), place)}: {each}")

@@ -1,0 +1,250 @@
+"""
+The definition of a 6in4 tunnel, and its validation. PURE: never accesses the host.
+
+A *tunnel* is a plain dictionary. User input goes through :py:func:`canonical` once; from then on every key exists,
+addresses are in the canonical form of :rfc:`5952`, and all other modules rely on it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import _dualstack_dns_address as dns_address
+import _dualstack_words as words
+from salt.exceptions import SaltInvocationError
+
+DEFAULTS: dict[str, Any] = {
+    "name": "he-ipv6",
+    "local": "auto",
+    "ttl": 255,
+    "mtu": 1480,
+    "metric": 1024,
+    "routing": "default",
+    "addresses": [],
+    "stack": "auto",
+    "adopt": False,
+}
+REQUIRED = ("endpoint", "address", "gateway")  # the gateway only if there is a route
+ROUTING = ("default", "source", "none")
+
+# The kernel's own devices, and the names that stand for "every device" below /proc/sys/net.
+RESERVED_NAMES = ("sit0", "lo", "all", "default")
+MTU = (1280, 65515)  # RFC 8200, section 5; an IPv4 packet's 65535 bytes less its header
+
+
+def canonical(tunnel: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Complete a tunnel with the defaults and write its addresses in their canonical form.
+
+    tunnel
+        ``endpoint``, ``address`` and ``gateway`` at least; see the state ``he_tunnel.present`` for all keys.
+
+    Returns another dictionary with every key present; ``source`` defaults to the first of ``addresses``, and
+    ``routes`` is added: the default routes, as words of ``ip route``.
+    Raises ``SaltInvocationError`` with every error, one per line.
+    """
+    result, problems = _read(tunnel)
+    if problems:
+        raise SaltInvocationError("\n".join(problems))
+    return result
+
+
+def errors(tunnel: Mapping[str, Any]) -> list[str]:
+    """
+    All errors in a tunnel, as far as this can be checked without the host.
+
+    tunnel
+        As a user wrote it.
+
+    Returns a list of sentences, each beginning with the wrong key; empty if there are none.
+    """
+    return _read(tunnel)[1]
+
+
+def _read(tunnel: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The canonical tunnel, as far as it could be read, and its errors."""
+    problems = _unknown_keys(tunnel)
+    result: dict[str, Any] = {}
+    given = {**DEFAULTS, **{key: value for key, value in tunnel.items() if value is not None}}
+    for key, read in READERS.items():
+        if key not in given:
+            if key in REQUIRED and not (key == "gateway" and given["routing"] == "none"):
+                problems.append(f"{key}: missing; expected {EXPECTED[key]}")
+            continue
+        try:
+            result[key] = read(given[key])
+        except ValueError as error:
+            problems.append(f"{key}: {error}")
+    problems += _contradictions(result)
+    if not problems:
+        result.setdefault("gateway", None)
+        result.setdefault("source", dns_address.published({}, result))
+        result["routes"] = _routes(result)
+    return result, problems
+
+
+def _routes(tunnel: dict[str, Any]) -> list[str]:
+    """
+    The default routes, as words of ``ip route``.
+
+    ``routing: source`` gives one for every prefix that the tunnel has addresses in, valid only for packets from there,
+    so that a native default route of any metric stays in use for the rest.
+    """
+    tail = f"via {tunnel['gateway']} metric {tunnel['metric']}"
+    if tunnel["routing"] == "default":
+        return [f"default {tail}"]
+    if tunnel["routing"] == "source":
+        networks = [ipaddress.IPv6Interface(each).network for each in [tunnel["address"], *tunnel["addresses"]]]
+        return [f"default from {network} {tail}" for network in ipaddress.collapse_addresses(networks)]
+    return []
+
+
+def _unknown_keys(tunnel: Mapping[str, Any]) -> list[str]:
+    return [f"{key}: {words.unknown(key, READERS)}" for key in tunnel if key not in READERS]
+
+
+def _contradictions(tunnel: dict[str, Any]) -> list[str]:
+    """Errors between values that are valid by themselves. Checks only those that could be read."""
+    problems = []
+    address, gateway = tunnel.get("address"), tunnel.get("gateway")
+    if address and gateway:
+        ours = ipaddress.IPv6Interface(address)
+        if ipaddress.IPv6Address(gateway) not in ours.network:
+            problems.append(f"gateway: {gateway} is outside of {ours.network}, the prefix of the address {address}")
+        elif ipaddress.IPv6Address(gateway) == ours.ip:
+            problems.append(f"gateway: {gateway} is this end of the tunnel; expected the broker's end")
+    if tunnel.get("endpoint") and tunnel.get("endpoint") == tunnel.get("local"):
+        problems.append(f"endpoint: {tunnel['endpoint']} is also the local address; expected the broker's address")
+    hosts = [_host(each) for each in [address, *tunnel.get("addresses", [])] if each]
+    for host in sorted({host for host in hosts if hosts.count(host) > 1}):
+        problems.append(f"addresses: {host} is given twice")
+    if gateway in hosts[1:]:
+        problems.append(f"addresses: {gateway} is the broker's end of the tunnel")
+    source = tunnel.get("source")
+    if source and hosts and source not in hosts:
+        problems.append(f"source: {source} is not one of the tunnel's addresses ({', '.join(hosts)})")
+    return problems
+
+
+def _host(address: str) -> str:
+    return address.partition("/")[0]
+
+
+def _name(value: Any) -> str:
+    """dev_valid_name() of the kernel, without what would be an option or a pattern elsewhere."""
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is not {EXPECTED['name']}")
+    if len(value.encode()) > 15:
+        raise ValueError(f"{value!r} has {len(value.encode())} characters; an interface name has at most 15")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
+        raise ValueError(f"{value!r} is not {EXPECTED['name']}")
+    if value in RESERVED_NAMES:
+        raise ValueError(f"{value!r} is reserved; expected a name of the tunnel's own, such as he-ipv6")
+    return value
+
+
+def _ipv4(value: Any) -> str:
+    try:
+        address = ipaddress.IPv4Address(value if isinstance(value, str) else repr(value))
+    except ValueError:
+        raise ValueError(f"{value!r} is not an IPv4 address") from None
+    if address.is_multicast or address.is_loopback or address.is_unspecified or address.is_reserved:
+        raise ValueError(f"{value!r} is not an IPv4 unicast address that a tunnel can end at")
+    return str(address)
+
+
+def _local(value: Any) -> str:
+    return value if value == "auto" else _ipv4(value)
+
+
+def _ipv6(value: Any) -> str:
+    try:
+        address = ipaddress.IPv6Address(value if isinstance(value, str) else repr(value))
+    except ValueError:
+        raise ValueError(f"{value!r} is not an IPv6 address") from None
+    if (
+        address.is_multicast
+        or address.is_loopback
+        or address.is_unspecified
+        or address.is_link_local
+        or address.ipv4_mapped
+        or address.scope_id
+    ):
+        raise ValueError(f"{value!r} is not a global IPv6 unicast address")
+    return str(address)
+
+
+def _ipv6_with_prefix(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is not {EXPECTED['address']}")
+    host, slash, length = value.partition("/")
+    address = _ipv6(host)
+    if not slash:
+        raise ValueError(f"{value!r} has no prefix length; expected {address}/64")
+    if not re.fullmatch(r"[0-9]{1,3}", length) or not 1 <= int(length) <= 128:
+        raise ValueError(f"{value!r} has no valid prefix length; expected 1 to 128, as in {address}/64")
+    interface = ipaddress.IPv6Interface(f"{address}/{int(length)}")
+    if int(length) < 127 and interface.ip == interface.network.network_address:
+        another = f"{interface.ip + 1}/{length}"
+        raise ValueError(f"{value!r} is the prefix itself; expected an address in it, such as {another}")
+    return str(interface)
+
+
+def _addresses(value: Any) -> list[str]:
+    if not isinstance(value, (list, tuple)):
+        raise ValueError(f"expected {EXPECTED['addresses']}, found {value!r}")
+    return [_ipv6_with_prefix(each) for each in value]
+
+
+def _whole_number(lowest: int, highest: int) -> Callable[[Any], int]:
+    def read(value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:
+            raise ValueError(f"{value!r} is not a whole number from {lowest} to {highest}")
+        return value
+
+    return read
+
+
+def _word(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[a-z0-9-]+", value):
+        raise ValueError(f"{value!r} is not the name of a network stack, such as ifupdown")
+    return value
+
+
+def _truth(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"{value!r} is not true or false")
+    return value
+
+
+def _routing(value: Any) -> str:
+    if value not in ROUTING:
+        raise ValueError(f"{value!r} is not one of {', '.join(ROUTING)}")
+    return str(value)
+
+
+READERS: dict[str, Callable[[Any], Any]] = {
+    "name": _name,
+    "endpoint": _ipv4,
+    "local": _local,
+    "address": _ipv6_with_prefix,
+    "gateway": _ipv6,
+    "ttl": _whole_number(1, 255),
+    "mtu": _whole_number(*MTU),
+    "metric": _whole_number(1, 2**32 - 1),
+    "routing": _routing,
+    "source": _ipv6,
+    "addresses": _addresses,
+    "stack": _word,
+    "adopt": _truth,
+}
+EXPECTED = {
+    "name": "an interface name: up to 15 letters, digits, '.', '_' and '-'",
+    "endpoint": "the broker's IPv4 address",
+    "address": "an IPv6 address with its prefix length, as in 2001:470:1f12:f87::2/64",
+    "gateway": "the IPv6 address of the broker's end",
+    "addresses": "a list of IPv6 addresses with their prefix lengths",
+}

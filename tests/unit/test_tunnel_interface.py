@@ -1,0 +1,182 @@
+"""The output of ip(8), parsed, compared and turned into commands."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import _dualstack_tunnel_interface as tunnel_interface
+import _dualstack_tunnel_sit as tunnel_sit
+import pytest
+
+TUNNEL = {
+    **tunnel_sit.canonical(
+        {
+            "endpoint": "216.66.84.42",
+            "address": "2001:470:1f12:f87::2/64",
+            "gateway": "2001:470:1f12:f87::1",
+            "addresses": ["2001:470:1f13:f87::77/64"],
+        }
+    ),
+    "local": "46.105.5.1",
+}
+INTERFACE: dict[str, Any] = {
+    "link": {"kind": "sit", "endpoint": "216.66.84.42", "local": "46.105.5.1", "ttl": 255, "mtu": 1480, "up": True},
+    "addresses": {"2001:470:1f12:f87::2/64": "deprecated", "2001:470:1f13:f87::77/64": "preferred"},
+    "routes": ["default via 2001:470:1f12:f87::1 metric 1024"],
+}
+
+# What iproute2 6.1 printed for a tunnel that ifupdown 0.8.41 made, shortened.
+LINK: dict[str, Any] = {
+    "ifname": "he-ipv6",
+    "flags": ["POINTOPOINT", "NOARP", "UP", "LOWER_UP"],
+    "mtu": 1480,
+    "linkinfo": {
+        "info_kind": "sit",
+        "info_data": {"proto": "ip6ip", "remote": "216.66.84.42", "local": "46.105.5.1", "ttl": 255, "pmtudisc": True},
+    },
+    "addr_info": [
+        {"family": "inet6", "local": "2001:470:1f13:f87::77", "prefixlen": 64, "scope": "global"},
+        {"family": "inet6", "local": "2001:470:1f12:f87::2", "prefixlen": 64, "scope": "global", "deprecated": True},
+        {"family": "inet6", "local": "fe80::2e69:501", "prefixlen": 64, "scope": "link"},
+        {"family": "inet", "local": "192.0.2.1", "prefixlen": 32, "scope": "global"},
+    ],
+}
+ETH0 = {"ifname": "eth0", "flags": ["UP"], "mtu": 1500, "addr_info": []}
+ROUTES = [
+    {"dst": "default", "gateway": "2001:470:1f12:f87::1", "dev": "he-ipv6", "metric": 1024, "flags": ["onlink"]},
+    {"dst": "default", "gateway": "2001:db8::1", "dev": "eth0", "metric": 512, "flags": []},
+]
+
+
+def parsed(link: dict[str, Any], routes: list[dict[str, Any]] = ROUTES) -> Any:
+    return tunnel_interface.parse("he-ipv6", [ETH0, link], routes)
+
+
+def test_what_ip_prints_is_what_the_tunnel_declares() -> None:
+    assert parsed(LINK) == INTERFACE
+    assert tunnel_interface.wanted(TUNNEL) == INTERFACE
+    assert tunnel_interface.differences(INTERFACE, tunnel_interface.wanted(TUNNEL)) == {}
+
+
+@pytest.mark.parametrize("proto", ["ip6ip", "any"])
+def test_both_ways_to_make_a_tunnel_are_equal(proto: str) -> None:
+    link = copy.deepcopy(LINK)
+    link["linkinfo"]["info_data"]["proto"] = proto
+    assert parsed(link) == INTERFACE
+
+
+def test_a_tunnel_for_ipv4_only_is_another_kind() -> None:
+    link = copy.deepcopy(LINK)
+    link["linkinfo"]["info_data"]["proto"] = "ipip"
+    assert parsed(link)["link"]["kind"] == "sit (ipip)"
+
+
+def test_other_devices_are_recognised_by_their_kind() -> None:
+    for info, kind in (({}, "physical"), ({"linkinfo": {"info_kind": "dummy"}}, "dummy")):
+        assert parsed({"ifname": "he-ipv6", "mtu": 1500, "flags": [], **info})["link"]["kind"] == kind
+
+
+def test_no_device_is_none() -> None:
+    assert tunnel_interface.parse("he-ipv6", [], []) is None
+    assert tunnel_interface.parse("he-ipv6", [ETH0, {}], ROUTES) is None
+
+
+def test_source_routes_are_read_as_they_are_written() -> None:
+    tunnel = {**TUNNEL, **tunnel_sit.canonical({**_given(), "routing": "source"}), "local": "46.105.5.1"}
+    routes = [
+        {
+            "dst": "default",
+            "from": f"{prefix}::/64",
+            "gateway": "2001:470:1f12:f87::1",
+            "dev": "he-ipv6",
+            "metric": 1024,
+        }
+        for prefix in ("2001:470:1f13:f87", "2001:470:1f12:f87")
+    ]
+    assert tunnel_interface.differences(parsed(LINK, routes), tunnel_interface.wanted(tunnel)) == {}
+
+
+def _given() -> dict[str, Any]:
+    return {key: value for key, value in TUNNEL.items() if key != "routes"}
+
+
+def test_a_missing_interface_differs_in_everything() -> None:
+    changes = tunnel_interface.differences(None, INTERFACE)
+    assert set(changes) == {"link", "addresses", "routes"}
+    assert {change["old"] for part in changes.values() for change in part.values()} == {"absent"}
+    assert tunnel_interface.differences(None, None) == {}
+
+
+def test_an_absent_tunnel_leaves_nothing() -> None:
+    changes = tunnel_interface.differences(INTERFACE, None)
+    assert {change["new"] for part in changes.values() for change in part.values()} == {"absent"}
+    assert tunnel_interface.commands("he-ipv6", INTERFACE, None) == [["ip", "link", "del", "dev", "he-ipv6"]]
+
+
+def _words(live: Any, target: Any) -> list[str]:
+    return [" ".join(words) for words in tunnel_interface.commands("he-ipv6", live, target)]
+
+
+def test_commands_make_an_interface_from_nothing() -> None:
+    assert _words(None, INTERFACE) == [
+        "ip tunnel add he-ipv6 mode sit remote 216.66.84.42 local 46.105.5.1 ttl 255",
+        "ip link set dev he-ipv6 mtu 1480",
+        "ip link set dev he-ipv6 up",
+        "ip -6 addr replace 2001:470:1f12:f87::2/64 dev he-ipv6 valid_lft forever preferred_lft 0 nodad",
+        "ip -6 addr replace 2001:470:1f13:f87::77/64 dev he-ipv6 valid_lft forever preferred_lft forever nodad",
+        "ip -6 route add default via 2001:470:1f12:f87::1 metric 1024 dev he-ipv6 onlink",
+    ]
+
+
+def test_nothing_to_do_is_no_command() -> None:
+    assert _words(INTERFACE, INTERFACE) == []
+    assert _words(None, None) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "command"),
+    [
+        ("endpoint", "216.66.84.43", "ip tunnel change he-ipv6 mode sit remote 216.66.84.42 local 46.105.5.1 ttl 255"),
+        ("local", "any", "ip tunnel change he-ipv6 mode sit remote 216.66.84.42 local 46.105.5.1 ttl 255"),
+        ("ttl", 0, "ip tunnel change he-ipv6 mode sit remote 216.66.84.42 local 46.105.5.1 ttl 255"),
+        ("mtu", 1400, "ip link set dev he-ipv6 mtu 1480"),
+        ("up", False, "ip link set dev he-ipv6 up"),
+    ],
+)
+def test_a_changed_link_is_one_command(key: str, value: Any, command: str) -> None:
+    live = {**INTERFACE, "link": {**INTERFACE["link"], key: value}}
+    assert tunnel_interface.changeable(live, INTERFACE)
+    assert _words(live, INTERFACE) == [command]
+
+
+def test_an_inherited_ttl_can_be_put_back() -> None:
+    before = {**INTERFACE, "link": {**INTERFACE["link"], "ttl": 0}}
+    assert _words(INTERFACE, before)[0].endswith("ttl inherit")
+
+
+@pytest.mark.parametrize(("key", "value"), [("endpoint", "any"), ("kind", "ipip")])
+def test_what_the_kernel_cannot_change_is_made_anew(key: str, value: str) -> None:
+    live = {**INTERFACE, "link": {**INTERFACE["link"], key: value}}
+    assert not tunnel_interface.changeable(live, INTERFACE)
+    assert _words(live, INTERFACE) == ["ip link del dev he-ipv6", *_words(None, INTERFACE)]
+    assert not tunnel_interface.changeable(INTERFACE, live)
+
+
+def test_what_goes_goes_before_what_comes() -> None:
+    live = {
+        **INTERFACE,
+        "addresses": {"2001:470:1f12:f87::2/64": "deprecated", "2001:470:1f13:f87::77/128": "preferred"},
+        "routes": ["default via 2001:470:1f12:f87::1 metric 1"],
+    }
+    assert [words.split()[2:4] for words in _words(live, INTERFACE)] == [
+        ["addr", "del"],
+        ["addr", "replace"],
+        ["route", "del"],
+        ["route", "add"],
+    ]
+
+
+def test_a_route_without_a_gateway_can_be_put_back() -> None:
+    before = {**INTERFACE, "routes": ["default metric 77"]}
+    assert _words(INTERFACE, before)[-1] == "ip -6 route add default metric 77 dev he-ipv6"
