@@ -129,6 +129,18 @@ def look(
     return {**ret, "result": found.holds, "comment": found.comment}
 
 
+def tested(test: bool | None, opts: Mapping[str, Any]) -> bool:
+    """
+    Whether a door only predicts.
+
+    test
+        What its caller says; ``None`` for nothing.
+    opts
+        The minion's configuration, which then decides.
+    """
+    return bool(opts.get("test")) if test is None else test
+
+
 def refuse(surplus: Mapping[str, Any]) -> None:
     """
     Refuse keyword arguments that neither the state nor Salt knows.

@@ -54,8 +54,11 @@ class Said(NamedTuple):
 
     def words(self) -> str:
         """All that it printed in one line, errors first."""
-        lines = f"{self.stderr}\n{self.stdout}".splitlines()
-        return "; ".join(line.strip() for line in lines if line.strip()) or "nothing"
+        return _in_one_line(f"{self.stderr}\n{self.stdout}")
+
+
+def _in_one_line(text: str) -> str:
+    return "; ".join(line.strip() for line in text.splitlines() if line.strip()) or "nothing"
 
 
 def output(words: list[str], patience: float = PATIENCE) -> Said:
@@ -124,8 +127,7 @@ def run(words: list[str], patience: float = 120) -> dict[str, Any]:
             late = f"it took more than {patience} s and was killed\n"
         output.seek(0)
         text = output.read().decode("utf-8", "replace")
-    said = "; ".join(line.strip() for line in f"{late}{text}".splitlines() if line.strip())
-    return {"retcode": process.returncode, "said": said or "nothing"}
+    return {"retcode": process.returncode, "said": _in_one_line(f"{late}{text}")}
 
 
 def failure(words: list[str], patience: float = 120) -> str:

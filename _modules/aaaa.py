@@ -132,7 +132,7 @@ def published(
         "deadline": deadline,
         "credentials": credentials,
     }
-    test = _test(test)
+    test = converge.tested(test, __opts__)
     wish = _wish(name, given, pillar)
     done = converge.run(name, _change(lambda: dns_change.plan_published(wish())), kwargs, test)
     if done["result"] and not test:
@@ -183,7 +183,9 @@ def withdrawn(
         "credentials": credentials,
     }
     wish = _wish(name, given, pillar)
-    return converge.run(name, _change(lambda: dns_change.plan_withdrawn(wish())), kwargs, _test(test))
+    return converge.run(
+        name, _change(lambda: dns_change.plan_withdrawn(wish())), kwargs, converge.tested(test, __opts__)
+    )
 
 
 def _wish(name: str, given: Mapping[str, Any], pillar: str | None) -> Callable[[], dns_settings.Wish]:
@@ -198,7 +200,3 @@ def _change(plan: Callable[[], converge.Plan]) -> converge.Change:
         apply=lambda plan: dns_change.apply(plan, providers),
         undo=lambda plan: dns_change.undo(plan, providers),
     )
-
-
-def _test(test: bool | None) -> bool:
-    return bool(__opts__["test"]) if test is None else test

@@ -219,27 +219,22 @@ def _live(backend: str) -> dict[str, Any]:
 
 def ruleset(
     name: str,
-    tables: dict[str, Any] | None = None,
-    expect: list[dict[str, Any]] | None = None,
-    preserve: list[str] | None = None,
-    icmpv6_essential: bool | None = None,
-    clamp_mss: bool | None = None,
     tunnel: dict[str, Any] | None = None,
-    backend: str | None = None,
-    save: bool | None = None,
     pillar: str | None = None,
     test: bool | None = None,
-    **kwargs: Any,
+    **firewall: Any,
 ) -> dict[str, Any]:
     """
     Do what the state ``dualstack_iptables.ruleset`` does: the tables of both families hold exactly these rules.
 
     name
         The name of the result.
-    tables, expect, preserve, icmpv6_essential, clamp_mss, tunnel, backend, save, pillar
+    tunnel, pillar
         As in the state.
     test
         Only report what would change; by default as Salt is configured.
+    firewall
+        The other arguments of the state.
 
     Returns what a state returns: ``name``, ``result``, ``changes`` and ``comment``, which has the errors. Raises
     nothing that a user can cause.
@@ -250,34 +245,17 @@ def ruleset(
 
         salt '*' dualstack_iptables.ruleset firewall tables='{filter: {INPUT: {policy: ACCEPT}}}' test=True
     """
-    named = {
-        "tables": tables,
-        "expect": expect,
-        "preserve": preserve,
-        "icmpv6_essential": icmpv6_essential,
-        "clamp_mss": clamp_mss,
-        "backend": backend,
-        "save": save,
-    }
-    change = firewall_whole.change(
-        lambda: firewall_declared.declared(__pillar__, pillar, named, tunnel), __opts__, _test(test)
-    )
-    return converge.run(name, change, kwargs, _test(test))
+    predicted = converge.tested(test, __opts__)
+    declare, surplus = _declaration(firewall, tunnel, pillar)
+    return converge.run(name, firewall_whole.change(declare, __opts__, predicted), surplus, predicted)
 
 
 def proven(
     name: str,
-    tables: dict[str, Any] | None = None,
-    expect: list[dict[str, Any]] | None = None,
-    preserve: list[str] | None = None,
-    icmpv6_essential: bool | None = None,
-    clamp_mss: bool | None = None,
     tunnel: dict[str, Any] | None = None,
-    backend: str | None = None,
-    save: bool | None = None,
     pillar: str | None = None,
     test: bool | None = None,
-    **kwargs: Any,
+    **firewall: Any,
 ) -> dict[str, Any]:
     """
     Do what the state ``dualstack_iptables.proven`` does: check that the live rules are the declared ones, and do with
@@ -285,10 +263,12 @@ def proven(
 
     name
         The name of the result.
-    tables, expect, preserve, icmpv6_essential, clamp_mss, tunnel, backend, save, pillar
+    tunnel, pillar
         As in the state.
     test
         Inspect nothing; by default as Salt is configured.
+    firewall
+        The other arguments of the state.
 
     Returns what a state returns: ``name``, ``result``, ``changes`` (none) and ``comment``, which has the errors.
     Raises nothing that a user can cause.
@@ -299,26 +279,23 @@ def proven(
 
         salt '*' dualstack_iptables.proven firewall tables='{filter: {INPUT: {policy: ACCEPT}}}'
     """
-    named = {
-        "tables": tables,
-        "expect": expect,
-        "preserve": preserve,
-        "icmpv6_essential": icmpv6_essential,
-        "clamp_mss": clamp_mss,
-        "backend": backend,
-        "save": save,
-    }
-
-    def asked() -> firewall_declared.Declared:
-        return firewall_declared.declared(__pillar__, pillar, named, tunnel)
-
+    declare, surplus = _declaration(firewall, tunnel, pillar)
     return converge.look(
         name,
-        lambda: firewall_whole.proven(asked(), __opts__),
-        kwargs,
-        "the live rules were not checked" if _test(test) else "",
-        asked,
+        lambda: firewall_whole.proven(declare(), __opts__),
+        surplus,
+        "the live rules were not checked" if converge.tested(test, __opts__) else "",
+        declare,
     )
+
+
+def _declaration(
+    given: dict[str, Any], tunnel: dict[str, Any] | None, pillar: str | None
+) -> tuple[firewall_whole.Declare, dict[str, Any]]:
+    """The firewall that is asked for, and the arguments that are not part of it."""
+    named = {key: value for key, value in given.items() if key in firewall_ruleset.KEYS}
+    surplus = {key: value for key, value in given.items() if key not in firewall_ruleset.KEYS}
+    return lambda: firewall_declared.declared(__pillar__, pillar, named, tunnel), surplus
 
 
 def rule(
@@ -353,7 +330,9 @@ def rule(
         salt '*' dualstack_iptables.rule munin rule='-p tcp --dport 4949 -s 192.0.2.9 -j ACCEPT' test=True
     """
     one = {"rule": rule or name, "chain": chain, "table": table, "position": position}
-    return _single(name, one, aggregated, backend, save, firewall_single.with_rule, kwargs, _test(test))
+    return _single(
+        name, one, aggregated, backend, save, firewall_single.with_rule, kwargs, converge.tested(test, __opts__)
+    )
 
 
 def rule_absent(
@@ -387,7 +366,9 @@ def rule_absent(
         salt '*' dualstack_iptables.rule_absent munin rule='-p tcp --dport 4949 -s 192.0.2.9 -j ACCEPT' test=True
     """
     one = {"rule": rule or name, "chain": chain, "table": table}
-    return _single(name, one, aggregated, backend, save, firewall_single.without_rule, kwargs, _test(test))
+    return _single(
+        name, one, aggregated, backend, save, firewall_single.without_rule, kwargs, converge.tested(test, __opts__)
+    )
 
 
 def _single(
@@ -406,7 +387,3 @@ def _single(
         if done["result"] is not False:
             return done
     return converge.run(name, firewall_single.change([one], backend, save, edit), surplus, test)
-
-
-def _test(test: bool | None) -> bool:
-    return bool(__opts__["test"] if test is None else test)

@@ -198,7 +198,9 @@ def _converged(
         return plan_of(tunnel_settings.declared(name, given, __pillar__, pillar), _stacks())
 
     change = converge.Change(plan, tunnel_change.apply, tunnel_change.undo)
-    result = converge.run(tunnel_settings.interface(name, __pillar__, pillar), change, surplus, _test(test))
+    result = converge.run(
+        tunnel_settings.interface(name, __pillar__, pillar), change, surplus, converge.tested(test, __opts__)
+    )
     return tunnel_settings.told(result, name, given, tunnel_settings.places(__pillar__, pillar))
 
 
@@ -394,7 +396,7 @@ def _rung(
         return climb(_look(wanted["name"], wanted["stack"]), wanted)
 
     interface = tunnel_settings.interface(name, __pillar__, pillar)
-    untried = f"{interface} was not asked: test=True sends no packets" if _test(test) else ""
+    untried = f"{interface} was not asked: test=True sends no packets" if converge.tested(test, __opts__) else ""
     result = converge.look(interface, find, surplus, untried, asked)
     return tunnel_settings.told(result, name, given, tunnel_settings.places_beside(pillar))
 
@@ -406,7 +408,3 @@ def _look(name: str, stack: str | None) -> tunnel_host.Sight:
 
 def _stacks() -> tunnel_stack.Stacks:
     return plugins.stacks(__salt__)
-
-
-def _test(test: bool | None) -> bool:
-    return bool(__opts__["test"] if test is None else test)

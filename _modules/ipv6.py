@@ -101,7 +101,7 @@ def missing(need: str, pillar: str = "ipv6", lookup: dict[str, Any] | None = Non
     Returns ``there``, a sentence if nothing is missing, else an empty text; ``lacks``, likewise what is missing; and
     what would provide it: ``packages`` of the operating system, or ``distributions`` of Python, for pip; and
     ``answers`` to what the packages ask. Raises ``SaltInvocationError`` for an unknown need, or one whose packages have
-    no name, and for what is not a key.
+    no name, and for what is not a key; ``OSError`` if the Python of the grain ``pythonexecutable`` cannot be run.
 
     CLI Example:
 
@@ -170,12 +170,11 @@ def proven(name: str, test: bool | None = None, **kwargs: Any) -> dict[str, Any]
 
         salt '*' ipv6.proven 'IPv6 is proven' test=True
     """
-    tested = __opts__["test"] if test is None else test
     return converge.look(
         name,
         lambda: converge.Finding(True, "everything that was tested holds; skipped tests report that themselves"),
         kwargs,
-        "not proven: under test=True nothing was tested" if tested else "",
+        "not proven: under test=True nothing was tested" if converge.tested(test, __opts__) else "",
     )
 
 

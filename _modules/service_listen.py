@@ -222,7 +222,7 @@ def dual_stack(
         lambda made: service_change.apply(known, made),
         lambda made: service_change.undo(known, made),
     )
-    return converge.run(name, change, {}, _test(test))
+    return converge.run(name, change, {}, converge.tested(test, __opts__))
 
 
 def unharmed(
@@ -328,7 +328,7 @@ def answering(
         ]
         return converge.Finding(all(each["answers"] for each in answers), "\n".join(lines))
 
-    return converge.look(name, find, kwargs, f"{name} was not asked" if _test(test) else "", asked)
+    return converge.look(name, find, kwargs, f"{name} was not asked" if converge.tested(test, __opts__) else "", asked)
 
 
 def reachable(
@@ -383,16 +383,12 @@ def reachable(
         master = service_outside.Master(__salt__["publish.publish"], __salt__["publish.runner"], __opts__)
         return service_outside.reach(known, master, asked, wanted, published)
 
-    untried = f"{asked} was not asked" if _test(test) and asked is not None else ""
+    untried = f"{asked} was not asked" if converge.tested(test, __opts__) and asked is not None else ""
     return converge.look(name, find, kwargs, untried, declared)
 
 
 # --------------------------------------------------------------------------------------------------------------
 # Arguments
-
-
-def _test(test: bool | None) -> bool:
-    return bool(__opts__.get("test")) if test is None else test
 
 
 def _given(**arguments: Any) -> dict[str, Any]:

@@ -112,44 +112,19 @@ def ruleset(
     )
 
 
-def proven(
-    name: str,
-    tables: dict[str, Any] | None = None,
-    expect: list[dict[str, Any]] | None = None,
-    preserve: list[str] | None = None,
-    icmpv6_essential: bool | None = None,
-    clamp_mss: bool | None = None,
-    tunnel: dict[str, Any] | None = None,
-    backend: str | None = None,
-    save: bool | None = None,
-    pillar: str | None = None,
-    **kwargs: Any,
-) -> dict[str, Any]:
+def proven(name: str, pillar: str | None = None, **kwargs: Any) -> dict[str, Any]:
     """
     The live rules of both families are the declared ones, and do with real packets what is expected of them.
 
     name
         Any name.
-    tables, expect, preserve, icmpv6_essential, clamp_mss, tunnel, backend, save, pillar
-        As in ``ruleset``.
+    pillar
+        As in ``ruleset``, like all other arguments.
 
     Changes nothing. Under ``test=True`` nothing is checked, since the rules may be changed before. If a container may
     not create namespaces, no packets are sent, and the comment says so.
     """
-    return __salt__["dualstack_iptables.proven"](
-        name,
-        tables=tables,
-        expect=expect,
-        preserve=preserve,
-        icmpv6_essential=icmpv6_essential,
-        clamp_mss=clamp_mss,
-        tunnel=tunnel,
-        backend=backend,
-        save=save,
-        pillar=pillar,
-        test=_test(kwargs),
-        **kwargs,
-    )
+    return __salt__["dualstack_iptables.proven"](name, pillar=pillar, test=_test(kwargs), **kwargs)
 
 
 def rule(
