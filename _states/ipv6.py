@@ -90,7 +90,7 @@ def provided(
         done = _install(name, found)
         if done["result"]:
             found = __salt__["ipv6.missing"](**arguments)
-    except SaltException as error:
+    except (SaltException, OSError) as error:
         return {**ret, "comment": str(error)}
     lacking = "" if found["there"] or not done["result"] else found["lacks"]
     comment = "\n".join(filter(None, (done["comment"], lacking)))

@@ -89,3 +89,11 @@ def test_unknown_arguments_are_named(states: Any) -> None:
     refused = states.ipv6.provided("It works", need="firewall", prof=["true"], lookup=LOOKUP)
     assert refused.result is False
     assert refused.comment == "unknown argument: prof"
+
+
+def test_a_python_that_is_not_there_is_reported(salt: Salt) -> None:
+    salt.configure(grains={"pythonexecutable": "/nowhere/python"})
+    done = salt.call("state.apply", "ipv6.deps", "test=True")["netaddr is there for the Python that runs Salt"]
+    assert done["result"] is False
+    assert "'/nowhere/python'" in done["comment"]
+    assert "Traceback" not in done["comment"]
