@@ -50,7 +50,7 @@ def valid(
 
 def proven(name: str, **kwargs: Any) -> dict[str, Any]:
     """
-    Everything that this state requires holds, and what requires it may rely on that.
+    Nothing that this state requires has failed. What could not be tried has not failed either, and says so itself.
 
     name
         The state's name in the report.

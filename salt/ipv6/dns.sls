@@ -1,4 +1,4 @@
-{#- Publishes the host's IPv6 address in DNS, only after everything is proven to work. -#}
+{#- Publishes the host's IPv6 address in DNS, unless a rung of the proof fails. -#}
 {%- from "ipv6/map.jinja" import ipv6 with context %}
 
 include: {{ (["ipv6.pillar"] + (["ipv6.deps", "ipv6.verify"] if "dns" in ipv6 else [])) | json }}
