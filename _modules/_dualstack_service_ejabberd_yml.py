@@ -240,7 +240,7 @@ def _port(path: str, node: dict[str, Any]) -> int | None:
     if node["kind"] != "scalar" or node["style"] or not re.fullmatch("[+-]?[0-9]{1,20}", word):
         return _fail(path, node, f"{word!r} is not a port, a decimal number without quotes")
     if not 0 <= int(word) <= 65535:
-        return _fail(path, node, f"{word} is not a port, a number from 0 to 65535")
+        return _fail(path, node, f"{word!r} is not a port, a number from 0 to 65535")
     return int(word)
 
 

@@ -223,9 +223,10 @@ def _unexpected(source: dict[str, Any], token: dict[str, Any]) -> Any:
     if token["kind"] == "end":
         return _fail(source, token["start"], "syntax error before the end of the file: the last term is not complete")
     if token["kind"] == "variable":
-        return _fail(source, token["start"], f"bad term: the variable {token['value']}")
+        return _fail(source, token["start"], f"bad term: the variable `{token['value']}`")
     word = source["text"][token["start"] : token["end"]]
-    return _fail(source, token["start"], f"syntax error before: {repr(word) if token['kind'] == 'sign' else word}")
+    shown = {"sign": repr(word), "dot": word}.get(token["kind"], f"`{word}`")
+    return _fail(source, token["start"], f"syntax error before: {shown}")
 
 
 def _is(token: dict[str, Any], *signs: str) -> bool:

@@ -45,6 +45,11 @@ CONDITIONS = ("<ifmodule", "<ifdefine", "<ifversion", "<iffile", "<ifdirective",
 MACRO, PERL, HOST = "<macro", "<perl", "<virtualhost"
 # 127.0.0.1, 127.0.0.0/8, 127.0.0.0/255.0.0.0, or a part of it.
 LOOPBACK4 = re.compile(r"127(?:\.[0-9]+){0,3}\.?(?:/[0-9.]+)?")
+# The words of a diff that are no secrets.
+SHOWN = (
+    "VirtualHost /VirtualHost NameVirtualHost ServerName ServerAlias SSLEngine IfModule Require Allow "
+    "Deny Order from"
+).split()
 
 
 class Section(NamedTuple):
@@ -76,7 +81,8 @@ def about() -> dict[str, Any]:
 
     Returns ``files`` to begin reading with, patterns of its ``processes`` and ``units``, its name for service(8),
     ``init``, its own keys in the pillar, ``options``, of which there are none, the command that checks its
-    configuration, and the ``protocols`` of its usual ports.
+    configuration, and the ``protocols`` of its usual ports. ``words`` are those of its configuration that a diff may
+    show.
 
     CLI Example:
 
@@ -92,6 +98,7 @@ def about() -> dict[str, Any]:
         "sets_v6only": True,
         "options": {},
         "check": ["apache2ctl", "-t"],
+        "words": SHOWN,
         "protocols": {80: "http", 443: "https"},
     }
 

@@ -29,6 +29,11 @@ MAIN = service_dovecot.MAIN
 OPTIONS = {"explicit": "true or false: whether `listen` is written even where the default would do"}
 
 WILDCARDS = {4: "*", 6: "[::]"}  # `[::]`, since Dovecot 1 reads a bare `::` as an invalid port
+# The words of a diff that are no secrets.
+SHOWN = (
+    "inet_listener inet_listener_imap imap imaps pop3 pop3s lmtp submission submissions managesieve managesieve-login "
+    "sieve imap-login pop3-login submission-login protocols reuse_port haproxy"
+).split()
 
 
 class Listener(NamedTuple):
@@ -78,7 +83,7 @@ def about() -> dict[str, Any]:
     Facts about the service: its files, processes, units, validator and protocols.
 
     Returns plain data with the keys ``files``, ``processes``, ``units``, ``init``, ``options``, ``check`` and
-    ``protocols``.
+    ``protocols``. ``words`` are those of its configuration that a diff may show.
 
     CLI Example:
 
@@ -94,6 +99,7 @@ def about() -> dict[str, Any]:
         "sets_v6only": True,
         "options": OPTIONS,
         "check": ["doveconf", "-n"],
+        "words": SHOWN,
         "protocols": {
             143: "imap",
             993: "imaps",

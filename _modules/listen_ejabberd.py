@@ -32,6 +32,12 @@ OPTIONS = {"listeners": "'split' or 'dual'"}
 WAYS = {"split": 1, "dual": 0}  # and the value of bindv6only that each needs
 ANY4, ANY6, OTHER = service_addresses.ANY4, service_addresses.ANY6, service_addresses.OTHER
 LOOPBACK4, LOOPBACK6 = ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128")
+# The words of a diff that are no secrets.
+SHOWN = (
+    "ejabberd_c2s ejabberd_s2s_in ejabberd_http ejabberd_service ejabberd_stun ejabberd_sip mod_mqtt mod_proxy65 "
+    "ejabberd_xmlrpc transport acl loopback starttls_required tls_compression zlib max_stanza_size shaper access c2s "
+    "s2s c2s_shaper s2s_shaper fast"
+).split()
 
 
 def about() -> dict[str, Any]:
@@ -40,7 +46,7 @@ def about() -> dict[str, Any]:
 
     Returns ``files`` to begin reading with, patterns of its ``processes`` and ``units``, its name for service(8),
     ``init``, its own keys in the pillar, ``options``, the command that checks its configuration, of which there is
-    none, and the ``protocols`` of its usual ports.
+    none, and the ``protocols`` of its usual ports. ``words`` are those of its configuration that a diff may show.
 
     CLI Example:
 
@@ -56,6 +62,7 @@ def about() -> dict[str, Any]:
         "sets_v6only": False,
         "options": OPTIONS,
         "check": [],
+        "words": SHOWN,
         "protocols": {5222: "xmpp", 5269: "xmpp-server", 5223: "tls", 5443: "https"},
     }
 

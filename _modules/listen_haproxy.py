@@ -29,13 +29,19 @@ with _dualstack_rooms.fresh(__file__):
 __virtualname__ = "listen_haproxy"
 
 MAIN = "/etc/haproxy/haproxy.cfg"
+# The words of a diff that are no secrets.
+SHOWN = (
+    "frontend backend defaults global dgram-bind bind-process crt alpn h2 http/1.1 accept-proxy transparent interface "
+    "name mode id nbproc process defer-accept"
+).split()
 
 
 def about() -> dict[str, Any]:
     """
     Facts about the service.
 
-    Returns ``files``, ``processes``, ``units``, ``init``, ``options`` (none), ``check`` and ``protocols``.
+    Returns ``files``, ``processes``, ``units``, ``init``, ``options`` (none), ``check`` and ``protocols``. ``words``
+    are those of its configuration that a diff may show.
 
     CLI Example:
 
@@ -50,6 +56,7 @@ def about() -> dict[str, Any]:
         "init": "haproxy",
         "options": {},
         "check": ["haproxy", "-c", "-q", "-f", MAIN],
+        "words": SHOWN,
         "protocols": {80: "http", 443: "https"},
     }
 
@@ -161,7 +168,7 @@ def dual_stack(files: dict[str, dict[str, Any]], options: dict[str, Any], bindv6
             edits.setdefault(statement["path"], []).extend(_edits(statement, covered))
         for item in statement["items"]:
             if _reason(statement, item):
-                notes.append(f"{_place(statement)}: {item['text']}: {_reason(statement, item)}")
+                notes.append(f"{_place(statement)}: `{item['text']}`: {_reason(statement, item)}")
     notes += [note for path, file in files.items() for note in _source_hints(path, file["text"])]
     return {
         "files": {path: service_edits.spliced(files[path]["text"], found) for path, found in edits.items() if found},

@@ -34,13 +34,19 @@ HARMLESS = re.compile(r"(?:\S*/)?create-mime\.(?:conf|assign)\.pl\s*")
 SECURE = '\n\tssl.engine = "enable"\n'
 OFF = ("disable", "false", "0", 0)
 WILDCARDS = tuple(service_addresses.OTHER)
+# The words of a diff that are no secrets.
+SHOWN = (
+    "$SERVER $HTTP server.bind server.port server.use-ipv6 server.set-v6only ssl.engine server.modules else elseif "
+    "include include_shell /usr/share/lighttpd/use-ipv6.pl"
+).split()
 
 
 def about() -> dict[str, Any]:
     """
     Facts about the service.
 
-    Returns ``files``, ``processes``, ``units``, ``init``, ``options`` (none), ``check`` and ``protocols``.
+    Returns ``files``, ``processes``, ``units``, ``init``, ``options`` (none), ``check`` and ``protocols``. ``words``
+    are those of its configuration that a diff may show.
 
     CLI Example:
 
@@ -55,6 +61,7 @@ def about() -> dict[str, Any]:
         "init": "lighttpd",
         "options": {},
         "check": ["lighttpd", "-tt", "-f", MAIN],
+        "words": SHOWN,
         "protocols": {80: "http", 443: "https"},
     }
 

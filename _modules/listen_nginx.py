@@ -37,6 +37,11 @@ SOCKET = re.compile(
 )
 UDP = ("udp", "quic", "http3")
 LOOPBACK4 = re.compile(r"127(?:\.[0-9]+){3}(?:/[0-9]+)?")
+# The words of a diff that are no secrets.
+SHOWN = (
+    "events location default_server reuseport deferred backlog fastopen so_keepalive setfib rcvbuf sndbuf "
+    "accept_filter http3 server_name stream mail _ resolver ipv6 set_real_ip_from"
+).split()
 
 
 class Listen(NamedTuple):
@@ -66,7 +71,8 @@ def about() -> dict[str, Any]:
 
     Returns ``files`` to begin reading with, patterns of its ``processes`` and ``units``, its name for service(8),
     ``init``, its own keys in the pillar, ``options``, of which there are none, the command that checks its
-    configuration, and the ``protocols`` of its usual ports.
+    configuration, and the ``protocols`` of its usual ports. ``words`` are those of its configuration that a diff may
+    show.
 
     CLI Example:
 
@@ -82,6 +88,7 @@ def about() -> dict[str, Any]:
         "sets_v6only": True,
         "options": {},
         "check": ["nginx", "-t"],
+        "words": SHOWN,
         "protocols": {80: "http", 443: "https"},
     }
 

@@ -44,6 +44,11 @@ HOST = re.compile(r"[\w.-]+")
 WILDCARD = {4: service_addresses.ANY4, 6: service_addresses.ANY6}
 WORDS = {"all": WILDCARD, **dict.fromkeys(("loopback-only", "localhost"), {4: "127.0.0.1", 6: "::1"})}
 PROTOCOLS = {"ipv4": {4}, "ipv6": {6}, "all": {4, 6}}
+# The words of a diff that are no secrets.
+SHOWN = (
+    "inet_interfaces inet_protocols mynetworks mynetworks_style smtp_bind_address smtp_bind_address6 loopback-only "
+    "smtp smtps smtpd submission submissions inet unix"
+).split()
 
 
 def about() -> dict[str, Any]:
@@ -52,7 +57,8 @@ def about() -> dict[str, Any]:
 
     Returns ``files``, where the configuration begins; ``processes`` and ``units``, as patterns; ``init``, its name for
     service(8); ``options``, its own keys in the pillar, of which those of ``always`` hold even where it serves both
-    families; ``check``, the command that validates the live files; and ``protocols`` of its usual ports.
+    families; ``check``, the command that validates the live files; and ``protocols`` of its usual ports. ``words`` are
+    those of its configuration that a diff may show.
 
     CLI Example:
 
@@ -70,6 +76,7 @@ def about() -> dict[str, Any]:
         "always": ["mynetworks"],
         "options": OPTIONS,
         "check": ["postfix", "check"],
+        "words": SHOWN,
         "protocols": {25: "smtp", 465: "smtps", 587: "smtp"},
     }
 
@@ -251,7 +258,7 @@ def _with_interfaces(text: str) -> tuple[str, list[str]]:
                 "write inet_interfaces = all, or nothing but addresses of this host"
             )
     why = "; ".join(dict.fromkeys(note for _, note in interfaces)) or "no address at all"
-    return text, [f"{MAIN}:{parameter['line']}: inet_interfaces = {' '.join(addresses)} is left alone: {why}"]
+    return text, [f"{MAIN}:{parameter['line']}: inet_interfaces = `{' '.join(addresses)}` is left alone: {why}"]
 
 
 def _master_notes(files: dict[str, dict[str, Any]]) -> list[str]:

@@ -58,13 +58,19 @@ LOADED = {"c2s", "s2s"}
 
 OTHER = {"0.0.0.0": "::", "::": "*"}  # as Prosody writes the other family
 SWITCHES = {"use_ipv4": ("*", "127.0.0.1"), "use_ipv6": ("::", "::1")}
+# The words of a diff that are no secrets.
+SHOWN = [
+    *("interfaces", "local_interfaces", "nil", *SWITCHES),
+    *(f"{each.prefix}{kind}" for each in SERVICES for kind in ("port", "ports", "interface", "interfaces")),
+]
 
 
 def about() -> dict[str, Any]:
     """
     Facts about the service.
 
-    Returns ``files``, ``processes``, ``units``, ``init``, ``options`` (none), ``check`` and ``protocols``.
+    Returns ``files``, ``processes``, ``units``, ``init``, ``options`` (none), ``check`` and ``protocols``. ``words``
+    are those of its configuration that a diff may show.
 
     CLI Example:
 
@@ -81,6 +87,7 @@ def about() -> dict[str, Any]:
         "sets_v6only": True,
         "options": {},
         "check": ["prosodyctl", "check", "config"],
+        "words": SHOWN,
         "protocols": {5222: "xmpp", 5223: "tls", 5269: "xmpp-server", 5280: "http", 5281: "https"},
     }
 

@@ -36,6 +36,8 @@ WORD = re.compile(r"""(?:"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|\\.|[^ \t\r\n"'
 QUOTING = re.compile(r"""\\([\\"' ])|["']""")
 PORT = re.compile(r"[0-9]{1,9}")
 KEYWORDS = ("include", "match", "port", "addressfamily", "listenaddress")
+# The words of a diff that are no secrets.
+SHOWN = "Port ListenAddress AddressFamily Include Match".split()
 
 
 class Directive(NamedTuple):
@@ -71,7 +73,8 @@ def about() -> dict[str, Any]:
 
     Returns ``files`` to begin reading with, patterns of its ``processes`` and ``units``, its name for service(8),
     ``init``, its own keys in the pillar, ``options``, of which there are none, the command that checks its
-    configuration, and the ``protocols`` of its usual ports.
+    configuration, and the ``protocols`` of its usual ports. ``words`` are those of its configuration that a diff may
+    show.
 
     CLI Example:
 
@@ -87,6 +90,7 @@ def about() -> dict[str, Any]:
         "sets_v6only": True,
         "options": {},
         "check": ["/usr/sbin/sshd", "-t"],  # sshd insists on an absolute path
+        "words": SHOWN,
         "protocols": {22: "ssh"},
     }
 

@@ -53,6 +53,8 @@ ADDRESS = re.compile(r"(?:(?P<v4>[0-9.]+):|\[(?P<v6>[^\]]+)\]:)?(?P<port>[0-9]{1
 NO_PORT = ("/", "@", "vsock")
 WILDCARDS = tuple(service_addresses.OTHER)
 DROP_IN = "dual-stack.conf"
+# The words of a diff that are no secrets.
+SHOWN = "ListenStream ListenDatagram BindIPv6Only Socket both ipv6-only".split()
 
 
 def about() -> dict[str, Any]:
@@ -60,7 +62,8 @@ def about() -> dict[str, Any]:
     Facts about socket units.
 
     Returns ``files``, ``processes``, ``units``, ``init``, ``options``, ``check`` and ``protocols``. There is nothing to
-    restart as a whole, no key in the pillar, and no checker.
+    restart as a whole, no key in the pillar, and no checker. ``words`` are those of its configuration that a diff may
+    show.
 
     CLI Example:
 
@@ -77,6 +80,7 @@ def about() -> dict[str, Any]:
         "init": "",
         "options": {},
         "check": [],
+        "words": SHOWN,
         "protocols": {22: "ssh"},
     }
 
@@ -144,7 +148,7 @@ def dual_stack(files: dict[str, dict[str, Any]], options: dict[str, Any], bindv6
     problems, notes = [], []
     for name, own in _units(files).items():
         notes += [
-            f"{each['file']}:{each['line']}: {each['note']}: {each['address']}: left alone"
+            f"{each['file']}:{each['line']}: {each['note']}: `{each['address']}`: left alone"
             for each in own
             if each["address"] not in WILDCARDS
         ]

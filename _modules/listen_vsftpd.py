@@ -31,6 +31,8 @@ NAMES = (*SWITCHES, "listen_port", "listen_address", "listen_address6")
 SETTING = re.compile(rf"[ \t\r\v\f]*({'|'.join(NAMES)})([ \t]*)(?:=(.*))?", re.DOTALL)
 TRUE = ("YES", "TRUE", "1")
 FALSE = ("NO", "FALSE", "0")
+# The words of a diff that are no secrets.
+SHOWN = "listen_ipv6 listen_port listen_address listen_address6 tcp_wrappers".split()
 
 
 def about() -> dict[str, Any]:
@@ -38,7 +40,7 @@ def about() -> dict[str, Any]:
     Facts about the service.
 
     Returns ``files``, ``processes``, ``units``, ``init``, ``options`` and ``check`` (vsftpd has none of these two) and
-    ``protocols``.
+    ``protocols``. ``words`` are those of its configuration that a diff may show.
 
     CLI Example:
 
@@ -54,6 +56,7 @@ def about() -> dict[str, Any]:
         "sets_v6only": False,
         "options": {},
         "check": [],
+        "words": SHOWN,
         "protocols": {21: "ftp"},
     }
 
@@ -133,7 +136,7 @@ def dual_stack(files: dict[str, dict[str, Any]], options: dict[str, Any], bindv6
                 "make that one dual-stack, or write listen_ipv6=YES"
             )
         if len(sockets) == 1 and _reason(sockets[0]["address"]):
-            notes.append(f"{path}:{sockets[0]['line']}: {sockets[0]['address']}: {sockets[0]['note']}")
+            notes.append(f"{path}:{sockets[0]['line']}: `{sockets[0]['address']}`: {sockets[0]['note']}")
             continue
         if any(_reason(address) for address in (*(each["address"] for each in sockets), _address(settings, V6))):
             raise SaltInvocationError(

@@ -245,13 +245,23 @@ def test_what_serves_no_whole_family_is_left_alone_and_reported() -> None:
 
 @pytest.mark.parametrize(
     ("way", "wildcard", "specific"),
-    [("split", "::", "127.0.0.1"), ("split", "0.0.0.0", "::1"), ("dual", "0.0.0.0", "2001:db8::1")],
+    [
+        *(("split", "::", "127.0.0.1"), ("split", "0.0.0.0", "::1")),
+        *(("dual", "0.0.0.0", "2001:db8::1"), ("dual", "0.0.0.0", "127.0.0.1")),
+    ],
 )
 def test_no_wildcard_beside_an_address_of_its_family(way: str, wildcard: str, specific: str) -> None:
     text = f'{{listen, [{{{{1, "{wildcard}"}}, m, []}}, {{{{1, "{specific}"}}, m, []}}]}}.'
     after, result = converge(way, {CFG: text})
     assert after == {CFG: text}
     assert any(f"the listener on {specific} is in the way" in note for note in result["notes"])
+
+
+@pytest.mark.parametrize(("wildcard", "specific"), [("::", "::1"), ("0.0.0.0", "127.0.0.1")])
+def test_an_address_of_the_other_family_is_in_nobodys_way(wildcard: str, specific: str) -> None:
+    text = f'{{listen, [{{{{1, "{wildcard}"}}, m, []}}, {{{{1, "{specific}"}}, m, []}}]}}.'
+    after, _ = converge("split", {CFG: text})
+    assert [each[2] for each in endpoints(after)] == ["0.0.0.0", "::", specific]
 
 
 def test_dual_cannot_be_where_an_ipv4_address_has_a_listener() -> None:
@@ -405,8 +415,45 @@ def test_who_may_register_is_left_alone_where_somebody_thought_of_ipv6(rule: str
 
 
 @pytest.mark.parametrize(
-    "rules", ["[]", "'ACCESS'", "[a | b]", '[{allow, "nonsense"}, {x}]', '[{allow, "192.0.2.0/24"}]']
+    "rules",
+    [
+        "[]",
+        "'ACCESS'",
+        "[a | b]",
+        '[{allow, "127.0.0.0/8"} | b]',
+        "[{allow}, {}]",
+        '[{allow, "nonsense"}, {x}]',
+        '[{allow, "192.0.2.0/24"}]',
+    ],
 )
 def test_what_is_no_list_of_ipv4_networks_is_left_alone(rules: str) -> None:
     text = f"{{modules, [{{mod_register, [{{ip_access, {rules}}}]}}]}}.\n"
     assert listen_ejabberd.dual_stack(host({CFG: text}), {})["files"] == {}
+
+
+def test_what_an_included_file_is_written_in_follows_from_its_name() -> None:
+    for name in ("more.yml", "more.yaml"):
+        path = f"/etc/ejabberd/{name}"
+        texts = {YML: f"include_config_file: {path}\n", path: "listen:\n- port: 1\n"}
+        assert endpoints(texts) == [(1, "tcp", "0.0.0.0")]
+
+
+def test_an_access_list_in_a_file_is_changed_there() -> None:
+    main, more = '{include_config_file, "ports.cfg"}.\n', '\n{acl, local, {ip, "127.0.0.1"}}.\n'
+    done = listen_ejabberd.dual_stack(host({CFG: main, PORTS: more}), {})
+    assert done["files"] == {PORTS: f'{more}{{acl, local, {{ip, "::1/128"}}}}.\n'}
+
+
+@pytest.mark.parametrize("networks", [["127.0.0.0/8", "10.0.0.0/8"], ["127.0.0.1", "127.0.0.2"]])
+def test_one_rule_for_the_loopback_is_enough(networks: list[str]) -> None:
+    text = "".join(f'{{acl, local, {{ip, "{each}"}}}}.\n' for each in networks)
+    after = converge("split", {CFG: text})[0][CFG]
+    assert after.count("::1/128") == 1
+    assert after.index("::1/128") > after.index(networks[0])
+
+
+def test_a_listener_that_is_a_macro_is_shown_without_a_port() -> None:
+    for texts in ({YML: "listen: [LISTENER]\n"}, {YML: "listen:\n- LISTENER\n"}, {CFG: "{listen, ['LISTENER']}.\n"}):
+        (found,) = listen_ejabberd.listeners(host(texts))
+        assert (found["port"], found["transport"], found["address"]) == (None, "tcp", "")
+        assert found["note"] == "a macro: cannot decide"

@@ -34,6 +34,8 @@ def edited(text: str, edits: list[list[Any]]) -> str:
         ("port: 5222", (5222, "tcp", "0.0.0.0")),
         ("port: 05222", (5222, "tcp", "0.0.0.0")),
         ("port: +5222", (5222, "tcp", "0.0.0.0")),
+        ("port: 0", (0, "tcp", "0.0.0.0")),
+        ("port: 65535", (65535, "tcp", "0.0.0.0")),
         ('port: 5222, ip: "::"', (5222, "tcp", "::")),
         ("ip: '::', port: 5222", (5222, "tcp", "::")),
         ('"port": 5222, "ip": "0:0::0"', (5222, "tcp", "::")),
@@ -104,8 +106,8 @@ def test_a_whole_list_may_be_a_macro_or_an_alias() -> None:
         ("listen:\n  - port: 0x10\n", "2:11", "'0x10' is not a port"),
         ("listen:\n  - port:\n", "2:10", "'' is not a port"),
         ("listen:\n  - port: [1]\n", "2:11", "'' is not a port"),
-        ("listen:\n  - port: 65536\n", "2:11", "65536 is not a port"),
-        ("listen:\n  - port: -1\n", "2:11", "-1 is not a port"),
+        ("listen:\n  - port: 65536\n", "2:11", "'65536' is not a port"),
+        ("listen:\n  - port: -1\n", "2:11", "'-1' is not a port"),
         ("listen:\n  - port: 1\n    ip: any\n", "3:9", "'any' is not an address"),
         ("listen:\n  - port: 1\n    ip: ['::']\n", "3:9", "'' is not an address"),
         ("listen:\n  - port: 1\n    transport: sctp\n", "3:16", "a transport is tcp or udp"),
@@ -203,6 +205,8 @@ def test_included_files_are_in_the_folder_of_the_process() -> None:
     text = "include_config_file:\n  /a.yml: {disallow: [listen]}\n  /b.yml:\n    allow_only: [acl]\n"
     found = [(each["pattern"], each["allow"], each["disallow"]) for each in of_kind(text, "include")]
     assert found == [("/a.yml", None, ["listen"]), ("/b.yml", ["acl"], [])]
+    both = of_kind("include_config_file:\n  /a.yml: {allow_only: [acl], disallow: [acl]}\n", "include")
+    assert [(each["allow"], each["disallow"]) for each in both] == [(["acl"], [])]  # ejabberd looks at one of them only
 
 
 @pytest.mark.parametrize(
@@ -232,6 +236,11 @@ def test_addresses_outside_of_acls_are_only_reported() -> None:
     text = "api_permissions:\n  x:\n    who:\n      ip: 127.0.0.1/8\nmodules:\n  mod_x: {ip: 127.0.0.1}\n"
     assert [(each["line"], each["companion"]) for each in of_kind(text, "acl")] == [(4, None)]
     assert [each["companion"] for each in of_kind("acl:\n  a:\n    ip: &x 127.0.0.1\n", "acl")] == [None]
+    several = "api_permissions:\n  x:\n    who:\n      - ip: [127.0.0.1/8, 10.0.0.1]\n      - ip: ::1\n"
+    found = [(each["line"], each["address"]) for each in of_kind(several, "acl")]
+    assert found == [(4, "127.0.0.1/8"), (4, "10.0.0.1"), (5, "::1")]
+    folded = "acl:\n  a:\n    ip:\n    - >-\n      127.0.0.1\n"
+    assert [(each["address"], each["companion"]) for each in of_kind(folded, "acl")] == [("127.0.0.1", None)]
 
 
 def test_the_file_of_debian_12() -> None:
@@ -248,3 +257,22 @@ def test_the_file_of_debian_12() -> None:
 def test_an_empty_file_says_nothing() -> None:
     for text in ("", "# only a comment\n", "\ufeff"):
         assert service_ejabberd_yml.statements(PATH, text) == []
+
+
+def test_meaning_is_what_is_not_address() -> None:
+    text = "listen: [{port: 1, module: m}, {module: m, port: 1, ip: '::'}, {port: 1, module: n}]"
+    one, two, three = [each["meaning"] for each in listeners(text)]
+    assert one == two != three
+    options = ("x: {a: [b]}", "x: {a: [b]}, ip: '::'", "x: {a: [c]}", "x: {b: [b]}")
+    text = f"listen: [{', '.join(f'{{port: 1, {each}}}' for each in options)}]"
+    one, two, three, four = [each["meaning"] for each in listeners(text)]
+    assert one == two and one != three and one != four
+
+
+@pytest.mark.parametrize("section", ["access_rules", "api_permissions", "shaper_rules"])
+def test_rules_that_name_addresses_are_reported(section: str) -> None:
+    text = f"{section}:\n  local:\n    - allow:\n        - ip: 127.0.0.1\n"
+    assert [(each["line"], each["address"], each["companion"]) for each in of_kind(text, "acl")] == [
+        (4, "127.0.0.1", None)
+    ]
+    assert of_kind(text.replace(section, "modules"), "acl") == []

@@ -56,6 +56,9 @@ def string(text: str) -> list[Any]:
         ('<<"a":16,2:4/integer-little>>.', [["binary", [97, 16, ""], [2, 4, "integer-little"]]]),
         ('{a,<<"x"/utf8>>}.', [["tuple", atom("a"), ["binary", [120, None, "utf8"]]]]),
         ("<<<<1>>/binary>>. <<1:8/unit:2>>. <<1.5:64/float>>.", None),
+        ("<<<<1>>/bytes>>. <<<<1>>/bitstring>>. <<<<1>>/bits>>. <<<<1>>/little-binary>>.", None),
+        ("<<-1.5/float>>. <<+1.5:64/float>>.", None),
+        ("<<$a>>. <<$a, 1, \"b\">>.", None),
     ],
 )  # fmt: skip
 def test_what_consult_accepts(text: str, expected: list[Any] | None) -> None:
@@ -73,25 +76,32 @@ def test_what_consult_accepts(text: str, expected: list[Any] | None) -> None:
         (".", "1:1", "syntax error before: ."),
         ("{end, 1}.", "1:2", "syntax error before: 'end'"),
         ("[a|b|c].", "1:5", "syntax error before: '|'"),
+        ("[a|b,c].", "1:5", "syntax error before: ','"),
         ("[a,].", "1:4", "syntax error before: ']'"),
-        ("[a b].", "1:4", "syntax error before: b"),
+        ("[a b].", "1:4", "syntax error before: `b`"),
         ("{a;b}.", "1:3", "syntax error before: ';'"),
-        ("1e5.", "1:2", "syntax error before: e5"),
-        ("16#fg.", "1:5", "syntax error before: g"),
-        ("'a b'c.", "1:6", "syntax error before: c"),
+        ("1e5.", "1:2", "syntax error before: `e5`"),
+        ("16#fg.", "1:5", "syntax error before: `g`"),
+        ("'a b'c.", "1:6", "syntax error before: `c`"),
+        ("16#FG.", "1:5", "bad term: the variable `G`"),
         ("\\.", "1:1", "syntax error before: '\\\\'"),
         ("@.", "1:1", "syntax error before: '@'"),
         ("a ++ b.", "1:3", "syntax error before: '++'"),
         ("lists:map.", "1:6", "syntax error before: ':'"),
         ("fun lists:map/2.", "1:1", "syntax error before: 'fun'"),
-        ("#rec{}.", "1:2", "syntax error before: rec"),
+        ("#rec{}.", "1:2", "syntax error before: `rec`"),
         ("#{a:=1}.", "1:4", "syntax error before: ':='"),
-        ("{a, B}.", "1:5", "bad term: the variable B"),
-        ("_.", "1:1", "bad term: the variable _"),
+        ("{a, B}.", "1:5", "bad term: the variable `B`"),
+        ("_.", "1:1", "bad term: the variable `_`"),
         ("- -5.", "1:1", "bad term"),
         ('-"a".', "1:1", "bad term"),
         ("<<a>>.", "1:3", "bad term"),
+        ("<<<<1>>>>.", "1:3", "bad term"),
+        ("<<<<1>>/integer>>.", "1:3", "bad term"),
         ("<<1.5>>.", "1:3", "bad term"),
+        ("<<-1.5>>.", "1:3", "bad term"),
+        ("<<1:a>>.", "1:5", "syntax error before: `a`"),
+        ("<<1/2>>.", "1:5", "syntax error before: `2`"),
         ('{a, "abc}.', "1:5", "unterminated string"),
         ('"\\^".', "1:1", "unterminated string"),
         ("{a, 'abc}.", "1:5", "unterminated atom"),
@@ -104,6 +114,7 @@ def test_what_consult_accepts(text: str, expected: list[Any] | None) -> None:
         ("\u4e2d.", "1:1", "illegal character"),
         ("\udcff.", "1:1", "illegal character"),
         ("1.0e.", "1:1", "illegal float"),
+        ("1.0E.", "1:1", "illegal float"),
         ("1.0e400.", "1:1", "illegal float"),
         ("99#1.", "1:1", "illegal base '99'"),
         ("16#.", "1:1", "illegal integer"),
@@ -190,3 +201,10 @@ def test_the_time_grows_no_faster_than_the_text(piece: str) -> None:
         except SaltInvocationError:
             pass
     assert time.monotonic() - started < 10
+
+
+def test_the_limits_themselves_are_allowed() -> None:
+    assert meaning("a" * 255 + ".") == [atom("a" * 255)]
+    assert meaning("9" * 4000 + ".") == [10**4000 - 1]
+    assert meaning("36#Z. 2#1.") == [35, 1]
+    assert meaning("$\\x{10FFFF}. $\\x{D7FF}. $\\x{E000}.") == [0x10FFFF, 0xD7FF, 0xE000]
