@@ -8,26 +8,39 @@ rest belongs to its author.
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable, Mapping
+import signal
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
+import _dualstack_errors as errors
+import _dualstack_host_files as host_files
+import _dualstack_host_lock as host_lock
+import _dualstack_host_time as host_time
 import _dualstack_words as words
-from salt.exceptions import SaltException
+from salt.exceptions import CommandExecutionError, SaltInvocationError
 from salt.state import STATE_INTERNAL_KEYWORDS
 
 log = logging.getLogger(__name__)
 
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+BOUND = 300.0  # seconds for a state as a whole, and as many to put everything back
+
 Plan = dict[str, Any]
 Result = dict[str, Any]  # what a state returns: name, result, changes, comment
+Step = Callable[[], None]
 
 
 class Change(NamedTuple):
     """How something is converged."""
 
+    part: str  # of the host, which nobody else of us may change meanwhile
     plan: Callable[[], Plan]
     apply: Callable[[Plan], None]
-    undo: Callable[[Plan], None]
+    undo: Callable[[Plan], list[Step]]  # in their order; each is taken, even if one before it has failed
+    bound: Callable[[], float] = lambda: BOUND
 
 
 class Finding(NamedTuple):
@@ -51,47 +64,151 @@ def run(name: str, change: Change, surplus: Mapping[str, Any], test: bool) -> Re
         Only report what would change.
 
     After the plan was applied, it is made again and has to be empty. If it is not, or if applying it fails, it is
-    undone, and a new plan then has to equal the first one.
+    undone, and a new plan then has to equal the first one. Nobody else of us changes this part of the host meanwhile.
+
+    Raises ``KeyboardInterrupt`` and ``SystemExit`` if it is interrupted; what was changed is put back before.
     """
     ret: Result = {"name": name, "result": False, "changes": {}, "comment": ""}
     try:
         refuse(surplus)
-        plan = change.plan()
-    except (SaltException, OSError) as error:
-        return {**ret, "comment": str(error)}
+        with host_time.within(change.bound()):
+            with contextlib.nullcontext() if test else _held(change.part, name):
+                ret = _converged(ret, change, test)
+    except Exception as error:  # pylint: disable=broad-except  # Salt would show a traceback, and nothing else
+        ret["comment"] = errors.said(error)
+    return _printable(ret)
+
+
+@contextlib.contextmanager
+def _held(part: str, name: str) -> Iterator[None]:
+    """Hold the lock, and let a terminal that goes away be an interruption as Ctrl-C is: Salt does not heed it."""
+    heeded = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
+    if heeded:
+        signal.signal(signal.SIGHUP, _hung_up)
+    try:
+        with host_lock.held(part, name):
+            yield
+    finally:
+        if heeded:
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def _hung_up(number: int, _: object) -> None:
+    raise SystemExit(128 + number)
+
+
+def _converged(ret: Result, change: Change, test: bool) -> Result:
+    name, plan = ret["name"], change.plan()
     changes = plan["changes"]
     parts = ", ".join(changes)
     if not changes:
         return {**ret, "result": True, "comment": _comment(f"{name} is as declared", plan)}
-    ret["changes"] = changes
     if test:
-        return {**ret, "result": None, "comment": _comment(f"{name} would be changed: {parts}", plan)}
+        host_lock.refuse()
+        comment = _comment(f"{name} would be changed: {parts}", plan)
+        return {**ret, "changes": changes, "result": None, "comment": comment}
+    failure = _attempt(change, plan)
+    if failure is None:
+        comment = _comment(f"{name} was changed: {parts}", plan)
+        return {**ret, "changes": changes, "result": True, "comment": comment}
+    with _uninterrupted():
+        back = _put_back(change, plan, failure)
+    comment = "\n".join([failure.said, *back.moved, *(back.lost or [back.said])])
+    if failure.interruption:
+        log.warning("%s: %s", name, comment.replace("\n", " | "))
+        raise failure.interruption
+    return {**ret, "changes": {} if back.same else changes, "comment": comment}
+
+
+class _Failure(NamedTuple):
+    """Why a change has to be undone."""
+
+    said: str
+    interruption: BaseException | None = None
+    moved: tuple[str, ...] = ()  # what somebody else has changed meanwhile, by its keys in the changes
+
+
+def _attempt(change: Change, plan: Plan) -> _Failure | None:
+    """Apply a plan, and plan again."""
     try:
         change.apply(plan)
         left = change.plan()["changes"]
-        failure = "\n".join(["After the change, this still differs:", *words.differences(left)]) if left else ""
+    except host_files.Moved as error:
+        return _Failure(str(error), moved=error.keys)
     except Exception as error:  # pylint: disable=broad-except  # whatever the error, no host may stay half changed
-        if not isinstance(error, (SaltException, OSError)):
-            log.exception("%s: the change failed", name)
-        failure = str(error) or type(error).__name__
-    if not failure:
-        return {**ret, "result": True, "comment": _comment(f"{name} was changed: {parts}", plan)}
-    lost = _put_back(change, plan)
-    if lost:
-        return {**ret, "comment": f"{failure}\n{lost}"}
-    return {**ret, "changes": {}, "comment": f"{failure}\nEverything was put back as it was."}
+        return _Failure(errors.said(error))
+    except BaseException as interruption:  # pylint: disable=broad-except  # Ctrl-C, or the minion is stopped
+        return _Failure("This was interrupted.", interruption)
+    return _Failure("\n".join(["After the change, this still differs:", *words.differences(left)])) if left else None
 
 
-def _put_back(change: Change, plan: Plan) -> str:
-    """Undo a plan, and check that the host is as it was: the problem, or nothing."""
+class _Back(NamedTuple):
+    """What an undo could not put back, and what it has left to those who have changed it meanwhile."""
+
+    lost: list[str]
+    moved: list[str]
+    said: str  # if nothing is lost
+    same: bool  # whether a new plan equals the first one, whatever the steps said
+
+
+def _put_back(change: Change, plan: Plan, failure: _Failure) -> _Back:
+    """Undo a plan, and check that the host is as it was."""
+    lost: list[str] = []
+    moved: list[str] = []
+    keys: set[str] = set(failure.moved)
+
+    def take(step: Callable[[], list[Step] | None]) -> list[Step]:
+        try:
+            return step() or []
+        except host_files.Moved as error:
+            keys.update(error.keys)
+            moved.extend({str(error)} - {failure.said})
+        except Exception as error:  # pylint: disable=broad-except  # the other steps are as important
+            lost.append(f"It could not be put back: {errors.said(error)}")
+        except BaseException:  # pylint: disable=broad-except
+            lost.append("It could not be put back: this was interrupted.")
+        return []
+
+    with host_time.within(change.bound()):
+        for step in take(lambda: change.undo(plan)):
+            take(step)
+        failed = len(lost)
+        take(lambda: _compare(change, plan, keys))
+    same = len(lost) == failed
+    said = f"Everything {'else ' if keys else ''}{'is' if lost else 'was put back'} as it was."
+    return _Back([*lost, said] if lost and same else lost, moved, said, same)
+
+
+def _compare(change: Change, plan: Plan, moved: Collection[str]) -> None:
+    now, before = (_without(each, moved) for each in (change.plan()["changes"], plan["changes"]))
+    if now != before:
+        lines, known = words.differences(now), words.differences(before)
+        new = [each for each in lines if each not in known]
+        raise CommandExecutionError("\n".join(["now this differs:", *(new or lines)]))
+
+
+def _without(changes: Any, moved: Collection[str]) -> Any:
+    """Changes without those of what somebody else has changed meanwhile."""
+    if not isinstance(changes, Mapping):
+        return changes
+    return {key: _without(each, moved) for key, each in changes.items() if key not in moved}
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold back Ctrl-C and the minion's stop in this context: half an undo would be worse than either."""
+    came: list[int] = []
+    if threading.current_thread() is not threading.main_thread():  # signals do not come here
+        yield
+        return
+    before = {each: signal.signal(each, lambda number, _: came.append(number)) for each in INTERRUPTS}
     try:
-        change.undo(plan)
-        now = change.plan()["changes"]
-    except (SaltException, OSError) as error:
-        return f"It could not be put back: {error}"
-    if now != plan["changes"]:
-        return "\n".join(["Not everything was put back. Now this differs:", *words.differences(now)])
-    return ""
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, signal.SIG_DFL if handler is None else handler)
+        for number in came[:1]:
+            signal.raise_signal(number)
 
 
 def look(
@@ -100,6 +217,7 @@ def look(
     surplus: Mapping[str, Any],
     untried: str = "",
     asked: Callable[[], object] = dict,
+    bound: float = BOUND,
 ) -> Result:
     """
     Do what a state does that changes nothing, and return what a state returns.
@@ -114,19 +232,28 @@ def look(
         Why the host is not inspected, as under ``test=True``, where the run might change it first. The result is then
         ``None``: unknown.
     asked
-        Raises ``SaltException`` if the arguments are wrong, whatever the host is like. Called if the host is not
+        Raises ``SaltInvocationError`` if the arguments are wrong, whatever the host is like. Called if the host is not
         inspected.
+    bound
+        Seconds that it may take.
     """
     ret: Result = {"name": name, "result": False, "changes": {}, "comment": ""}
     try:
         refuse(surplus)
-        if untried:
-            asked()
-            return {**ret, "result": None, "comment": untried}
-        found = find()
-    except (SaltException, OSError) as error:
-        return {**ret, "comment": str(error)}
-    return {**ret, "result": found.holds, "comment": found.comment}
+        with host_time.within(bound):
+            if untried:
+                asked()
+                ret.update(result=None, comment=untried)
+            else:
+                found = find()
+                ret.update(result=found.holds, comment=found.comment)
+    except Exception as error:  # pylint: disable=broad-except  # as in `run`
+        ret["comment"] = errors.said(error)
+    return _printable(ret)
+
+
+def _printable(ret: Result) -> Result:
+    return {**ret, "changes": words.printable(ret["changes"]), "comment": words.printable(ret["comment"])}
 
 
 def tested(test: bool | None, opts: Mapping[str, Any]) -> bool:
@@ -149,11 +276,11 @@ def refuse(surplus: Mapping[str, Any]) -> None:
         What the state got besides its own arguments.
 
     Salt would abort the whole run at such an argument if the state had no ``**kwargs``, and ignore it silently
-    if it had. Raises ``SaltException`` with the names.
+    if it had. Raises ``SaltInvocationError`` with the names.
     """
     unknown = sorted(key for key in surplus if not is_salts_own(key))
     if unknown:
-        raise SaltException(f"unknown argument: {', '.join(unknown)}")
+        raise SaltInvocationError(f"unknown argument: {', '.join(unknown)}")
 
 
 def is_salts_own(key: str) -> bool:

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import concurrent.futures
 import ipaddress
+import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import _dualstack_dns_values as dns_values
+import _dualstack_host_time as host_time
 import _dualstack_plugins as plugins
 from salt.exceptions import CommandExecutionError
 
@@ -69,6 +71,7 @@ def places(names: list[str], servers: list[str] | None, fallback: Sequence[str],
     for name in names:
         try:
             resolver = dns.resolver.Resolver()
+            resolver.lifetime = host_time.left(QUERY)
             zone = dns.resolver.zone_for_name(name, resolver=resolver)
             if zone not in zones:
                 zones[zone] = _name_servers(dns, resolver, zone)
@@ -114,21 +117,25 @@ def ask(where: Places) -> dict[str, dict[str, Answer]]:
     """
     dns = _dnspython()
     questions = [(name, label, place) for name, servers in where.items() for label, place in servers.items()]
+    end = time.monotonic() + host_time.left(math.inf)
     with concurrent.futures.ThreadPoolExecutor(max_workers=16) as pool:
-        answers = list(pool.map(lambda each: _ask_one(dns, each[0], each[2]), questions))
+        answers = list(pool.map(lambda each: _ask_one(dns, each[0], each[2], end), questions))
     asked: dict[str, dict[str, Answer]] = {name: {} for name in where}
     for (name, label, _), answer in zip(questions, answers):
         asked[name][label] = answer
     return asked
 
 
-def _ask_one(dns: Any, name: str, where: str) -> Answer:
+def _ask_one(dns: Any, name: str, where: str, end: float) -> Answer:
     address, port = dns_values.server(where)
     found: Answer = {"addresses": [], "ttl": None, "alias": "", "error": ""}
+    patience = min(QUERY, end - time.monotonic())
+    if patience <= 0:
+        return {**found, "error": "it was not asked, since the time was over"}
     try:
         # No recursion is desired, and TCP has no answer that is cut off or forged.
         question = dns.message.make_query(name, "AAAA", flags=0)
-        answer = dns.query.tcp(question, address, timeout=QUERY, port=port)
+        answer = dns.query.tcp(question, address, timeout=patience, port=port)
     except (dns.exception.DNSException, OSError, EOFError) as error:
         return {**found, "error": _said(error)}
     code = dns.rcode.to_text(answer.rcode())
@@ -159,7 +166,7 @@ def agreed(where: Places, deadline: float, wanted: Mapping[str, plugins.Records]
 
     Raises ``CommandExecutionError`` at the deadline, with the servers that lag.
     """
-    end = time.monotonic() + deadline
+    end = time.monotonic() + host_time.left(deadline)
     pause = 0.2
     while True:
         answers = ask(where)

@@ -11,14 +11,18 @@ settings only the key of the pillar under which they are.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import _dualstack_converge as converge
 import _dualstack_dns_ask as dns_ask
 import _dualstack_dns_memory as dns_memory
 import _dualstack_dns_settings as dns_settings
+import _dualstack_host_files as host_files
+import _dualstack_host_time as host_time
 import _dualstack_plugins as plugins
 from salt.exceptions import CommandExecutionError, SaltInvocationError
+
+PART = "dns"  # whose lock is held
 
 
 def plan_published(wish: dns_settings.Wish) -> converge.Plan:
@@ -103,9 +107,14 @@ def _plan(
     warnings: list[str],
 ) -> converge.Plan:
     edits = {name: edit for name, edit in edits.items() if not dns_ask.same(edit["old"], edit["new"])}
+    if edits:
+        dns_memory.refuse()
+    files = dns_memory.drift()
+    drifted = {path: host_files.mode_change(edit) for path, edit in files.items()}
     return {
-        "changes": {name: _difference(edit) for name, edit in edits.items()},
+        "changes": {**{name: _difference(edit) for name, edit in edits.items()}, **drifted},
         "warnings": warnings,
+        "files": files,
         "edits": edits,
         "places": places,
         "deadline": wish.deadline,
@@ -139,17 +148,20 @@ def apply(plan: converge.Plan, providers: Mapping[str, plugins.Provider]) -> Non
     """
     edits: plugins.Edits = plan["edits"]
     plan.update(tried=[], done=[])
+    host_files.write(plan["files"])
+    if not edits:
+        return
     # Before the change: if the run is interrupted, what was published is still known as this host's.
     dns_memory.remember({name: [*plan["remembered"][name], *plan["ours"]] for name in edits})
-    _change(plan, edits, providers)
+    _change(plan, edits, providers, lambda step: _look_again(plan, step))
     wanted = {name: edit["new"] for name, edit in edits.items()}
     dns_ask.agreed({name: plan["places"][name] for name in edits}, plan["deadline"], wanted)
     dns_memory.remember({name: plan["ours"] for name in edits})
 
 
-def undo(plan: converge.Plan, providers: Mapping[str, plugins.Provider]) -> None:
+def undo(plan: converge.Plan, providers: Mapping[str, plugins.Provider]) -> list[converge.Step]:
     """
-    Put the records back as they were when a plan was made.
+    The steps that put the records back as they were when a plan was made, and the memory of them.
 
     plan
         A plan that was carried out, wholly or in part.
@@ -157,9 +169,13 @@ def undo(plan: converge.Plan, providers: Mapping[str, plugins.Provider]) -> None
         From :py:func:`_dualstack_plugins.providers`.
 
     Only what was changed is put back, and not what somebody else has changed in the meantime. A refused request is not
-    repeated: it would not help, and a provider may treat it as abuse. Raises ``CommandExecutionError`` with what the
-    provider said where that fails.
+    repeated: it would not help, and a provider may treat it as abuse. The first raises ``CommandExecutionError`` with
+    what the provider said where it fails.
     """
+    return [lambda: _put_back(plan, providers), *host_files.restoring(plan["files"])]
+
+
+def _put_back(plan: converge.Plan, providers: Mapping[str, plugins.Provider]) -> None:
     back: plugins.Edits = {}
     for name in plan["tried"] if "tried" in plan else plan["edits"]:
         old, new = plan["edits"][name]["old"], plan["edits"][name]["new"]
@@ -173,12 +189,27 @@ def undo(plan: converge.Plan, providers: Mapping[str, plugins.Provider]) -> None
     dns_memory.remember(plan["remembered"])
 
 
-def _change(plan: converge.Plan, edits: plugins.Edits, providers: Mapping[str, plugins.Provider]) -> None:
+def _change(
+    plan: converge.Plan,
+    edits: plugins.Edits,
+    providers: Mapping[str, plugins.Provider],
+    before: Callable[[plugins.Edits], None] = lambda step: None,
+) -> None:
     steps = [edits] if plan["atomic"] else [{name: edit} for name, edit in edits.items()]
     for step in steps if edits else []:
+        host_time.left(0)  # no other step is begun
+        before(step)
         plan["tried"] += step
         providers[plan["provider"]].change(plan["credentials"], step)
         plan["done"] += step
+
+
+def _look_again(plan: converge.Plan, step: plugins.Edits) -> None:
+    """A provider that cannot compare by itself would overwrite what somebody else has published since the plan."""
+    for name, edit in step.items() if not plan["atomic"] else ():
+        now = [each for each in dns_ask.ask({name: plan["places"][name]})[name].values() if not each["error"]]
+        if now and not any(dns_ask.holds(each, edit["old"]) for each in now):
+            raise host_files.Moved(f"{name} ({dns_ask.told(now[0])})", name)
 
 
 def claim(wish: dns_settings.Wish) -> None:

@@ -66,7 +66,7 @@ def canonical(
             if rule:
                 rules.append(f"{rule.origin}: {command} does not take {rule.words!r}: {refusal.said}")
             else:
-                others.append(f"{command} does not take the ruleset: {refusal.said}")
+                others.append(f"{command} does not take the ruleset: {refusal.sentence}")
         raise Refused(rules, others)
     return {
         family: {table: _completed(loaded.tables[family].get(table), table, chains) for table, chains in each.items()}

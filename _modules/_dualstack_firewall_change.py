@@ -12,12 +12,14 @@ import _dualstack_firewall_boot as firewall_boot
 import _dualstack_firewall_conntrack as firewall_conntrack
 import _dualstack_firewall_delta as firewall_delta
 import _dualstack_firewall_kernel as firewall_kernel
+import _dualstack_firewall_merge as firewall_merge
 import _dualstack_firewall_register as firewall_register
 import _dualstack_firewall_save as firewall_save
 import _dualstack_host_files as host_files
 from salt.exceptions import CommandExecutionError
 
-MODE = 0o640  # of the files for the next boot
+PART = "firewall"  # whose lock is held
+RULESET = ("-A ", ":", "*", "COMMIT", "[")  # how the lines of iptables-save begin
 
 Live = dict[str, firewall_save.Tables]  # by family
 
@@ -25,7 +27,7 @@ Live = dict[str, firewall_save.Tables]  # by family
 def plan(
     changes: dict[str, Any],
     warnings: list[str],
-    files: firewall_boot.Edits,
+    files: host_files.Edits,
     wanted: Live,
     live: Live,
     backend: str,
@@ -48,7 +50,7 @@ def plan(
     preserve, registered
         What belongs to others, as in ``firewall_delta.tables``.
     """
-    edited = {path: _lines(edit) for path, edit in files.items() if edit.old != edit.new}
+    edited = {path: _shown(edit) for path, edit in files.items()}
     before = {
         family: {table: live[family].get(table) or firewall_save.empty(table) for table in tables}
         for family, tables in wanted.items()
@@ -62,17 +64,27 @@ def plan(
         "backend": backend,
         "preserve": preserve,
         "registered": registered,
+        "swapped": False,  # whether the live rules may have been changed
     }
 
 
-def _lines(edit: firewall_boot.Edit) -> dict[str, str]:
+def _shown(edit: host_files.Edit) -> dict[str, Any]:
     """The lines of a file that differ; of a new file, only that it is new: its rules are reported already."""
-    if edit.old is None:
+    if edit.old is None or edit.new is None:
         return {"old": "absent", "new": "present"}
-    diff = list(difflib.unified_diff(edit.old.split("\n"), edit.new.split("\n"), n=0, lineterm=""))[2:]
-    return {
-        sign: "\n".join(line[1:] for line in diff if line[0] == mark) for sign, mark in (("old", "-"), ("new", "+"))
-    }
+    shown: dict[str, Any] = {}
+    if edit.old != edit.new:
+        diff = list(difflib.unified_diff(edit.old.split("\n"), edit.new.split("\n"), n=0, lineterm=""))[2:]
+        shown = {
+            sign: "\n".join(_known(line[1:]) for line in diff if line[0] == mark)
+            for sign, mark in (("old", "-"), ("new", "+"))
+        }
+    return {**shown, **host_files.mode_change(edit)}
+
+
+def _known(line: str) -> str:
+    """A line of a ruleset; what else somebody has written into the file may be secret."""
+    return line if line.startswith(RULESET) or f"{line}\n" == firewall_boot.HEADER else "***"
 
 
 def apply(plan: converge.Plan) -> None:
@@ -82,30 +94,48 @@ def apply(plan: converge.Plan) -> None:
     plan
         Its ``warnings`` will say so where connections older than the kernel's tracking may suffer.
 
-    Raises ``CommandExecutionError``.
+    Raises ``CommandExecutionError``, and ``Moved``, which is one, if somebody else has changed the rules or a file
+    since the plan was made.
     """
     try:
         firewall_conntrack.enter()
     except CommandExecutionError as error:
         plan["warnings"].append(f"a connection that the first rule for tracked ones finds open may stall: {error}")
-    _swap(plan, "wanted")
-    for path, edit in plan["files"].items():
-        host_files.write(path, edit.new, mode=MODE)
+    plan["swapped"] = True
+    try:
+        firewall_kernel.swap(plan["wanted"], plan["preserve"], plan["backend"], plan["registered"], plan["before"])
+    except host_files.Moved:
+        plan["swapped"] = False
+        raise
+    host_files.write(plan["files"])
 
 
-def undo(plan: converge.Plan) -> None:
+def undo(plan: converge.Plan) -> list[converge.Step]:
     """
-    Restore the state before a plan was applied, in whole or in part.
+    The steps that restore the state before a plan was applied, in whole or in part: the live rules first.
 
     plan
         The plan.
-
-    Raises ``CommandExecutionError``.
     """
-    for path, edit in plan["files"].items():
-        host_files.write(path, edit.old, mode=MODE)
-    _swap(plan, "before")
+    rules = [lambda: _put_back(plan)] if plan["swapped"] else []
+    return [*rules, *host_files.restoring(plan["files"])]
 
 
-def _swap(plan: converge.Plan, which: str) -> None:
-    firewall_kernel.swap(plan[which], plan["preserve"], plan["backend"], plan["registered"])
+def _put_back(plan: converge.Plan) -> None:
+    """The rules as they were, with those that somebody else has added meanwhile."""
+    live = firewall_kernel.read(plan["backend"])
+    before = {
+        family: firewall_merge.put_back(
+            tables, plan["wanted"][family], firewall_delta.own(live[family], plan["preserve"])
+        )
+        for family, tables in plan["before"].items()
+    }
+    firewall_kernel.swap(before, plan["preserve"], plan["backend"], plan["registered"])
+    theirs = [
+        (family, table, chain)
+        for family, tables in before.items()
+        for table, chains in tables.items()
+        for chain in firewall_save.different(chains, plan["before"][family][table])
+    ]
+    if theirs:
+        raise firewall_kernel.moved(theirs)

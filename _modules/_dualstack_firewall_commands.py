@@ -4,19 +4,19 @@ The iptables commands of this host, those of both families run in parallel.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-import subprocess
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import _dualstack_host_commands as host_commands
 from salt.exceptions import CommandExecutionError
 
 COMMANDS = {"ipv4": "iptables", "ipv6": "ip6tables"}
-PATIENCE = 60  # seconds: for the lock that all iptables-legacy commands share, and for names to be resolved
-
-Process = subprocess.Popen[str]
+LOCK = 60  # seconds to wait for the lock that all iptables-legacy commands share
+VERSION = re.compile(r"iptables v[\d.]+(?: \((nf_tables|legacy)\))?\s")  # before 1.8 there was only one
+MESSAGE = 1 << 16  # characters of what a command says that are looked at
+PATIENCE = 90.0  # seconds: for the lock, and for names to be resolved
 
 
 class NotInstalled(CommandExecutionError):
@@ -49,7 +49,13 @@ def backend(choice: str = "auto") -> str:
 
 
 def _kind(program: str) -> str:
-    return "nft" if "nf_tables" in run([program, "--version"]) else "legacy"
+    said = run([program, "--version"])
+    found = VERSION.match(said)
+    if not found:
+        raise CommandExecutionError(
+            f"'{program} --version' printed no version of iptables, but: {host_commands.in_one_line(said)}"
+        )
+    return "nft" if found[1] == "nf_tables" else "legacy"
 
 
 def command(family: str, backend: str, verb: str) -> str:
@@ -83,80 +89,78 @@ def adding(family: str, backend: str) -> list[str]:
 
     Raises ``NotInstalled``.
     """
-    return [command(family, backend, "restore"), "--noflush", "-w", str(PATIENCE)]
+    return [command(family, backend, "restore"), "--noflush", "-w", str(LOCK)]
 
 
-def run(words: list[str]) -> str:
+class Job(NamedTuple):
+    """A command, its input, what it needs in its environment besides the usual, and how messages call it."""
+
+    words: list[str]
+    text: str = ""
+    environment: Mapping[str, str] = {}
+    shown: str = ""
+
+
+def in_namespace(words: list[str]) -> list[str]:
+    """
+    A command in a scratch network namespace, where no live rule and no live interface is.
+
+    words
+        The command and its arguments.
+
+    Raises ``CommandExecutionError`` where there is no unshare(1).
+    """
+    if not host_commands.which("unshare"):
+        raise CommandExecutionError("unshare is not installed on this host; it comes with the package util-linux")
+    return ["unshare", "--net", *words]
+
+
+def run(words: list[str], text: str = "") -> str:
     """
     What a command prints.
 
     words
         The command and its arguments; no shell.
-
-    Raises ``CommandExecutionError``.
-    """
-    return finish(start(words))
-
-
-def start(words: list[str], text: str = "", environment: Mapping[str, str] | None = None) -> Process:
-    """
-    Start a command, and give it its input.
-
-    words
-        The command and its arguments; no shell.
     text
-        The input.
-    environment
-        What differs in its environment.
+        Its input.
+
+    Raises as :py:func:`together` does, and ``CommandFailed`` if it fails.
     """
-    process = subprocess.Popen(
-        words,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**os.environ, "PATH": host_commands.path(), "LC_ALL": "C", **(environment or {})},
-        encoding="utf-8",
-        errors="surrogateescape",
-    )
-    with contextlib.suppress(BrokenPipeError), process.stdin or contextlib.nullcontext() as stream:
-        if stream:
-            stream.write(text)
-    return process
+    (said,) = together({"": Job(words, text)}).values()
+    if isinstance(said, host_commands.CommandFailed):
+        raise said
+    return said
 
 
-def start_in_namespace(words: list[str], text: str, environment: Mapping[str, str]) -> Process:
+def together(jobs: Mapping[str, Job]) -> dict[str, str | host_commands.CommandFailed]:
     """
-    As :py:func:`start`, in a scratch network namespace, where no live rule and no live interface is.
+    Run commands at the same time, and wait until all have ended.
+
+    jobs
+        The commands, by keys.
+
+    Returns by the same keys what each prints, or its failure. Raises ``NoNamespaces`` where one needs them and they are
+    not permitted, and ``CommandExecutionError`` where one cannot be run, or has to be killed: then all are.
     """
+    waiting = {}
+    ended: dict[str, str | host_commands.CommandFailed] = {}
     try:
-        return start(["unshare", "--net", *words], text, environment)
-    except FileNotFoundError:
-        raise CommandExecutionError("unshare is not installed; it comes with the package util-linux") from None
+        for key, each in jobs.items():
+            waiting[key] = host_commands.start(each.words, each.text, PATIENCE, each.environment, each.shown)
+        for key in jobs:
+            process = waiting.pop(key)
+            ended[key] = _result(process.name, host_commands.finish(process, *waiting.values()))
+    finally:
+        for process in waiting.values():
+            host_commands.give_up(process)
+    return ended
 
 
-def finish(process: Process) -> str:
-    """
-    What a command that was started prints, when it has ended.
-
-    process
-        The command.
-
-    Raises ``CommandExecutionError`` with its output if it failed, and ``NoNamespaces`` if that is the reason.
-    """
-    process.stdin = None
-    try:
-        output, errors = process.communicate(timeout=2 * PATIENCE)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.communicate()
-        raise CommandExecutionError(f"{_words(process)} did not end in {2 * PATIENCE} s") from None
-    if process.returncode:
-        said = "; ".join(line.strip() for line in errors.splitlines() if line.strip() and "--help" not in line)
-        if said.startswith("unshare: "):
-            raise NoNamespaces(f"network namespaces are not permitted here: {said}")
-        raise CommandExecutionError(said or f"{_words(process)} ended with {process.returncode}")
-    return output
-
-
-def _words(process: Process) -> str:
-    return " ".join(map(str, process.args)) if isinstance(process.args, list) else str(process.args)
+def _result(name: str, done: host_commands.Said) -> str | host_commands.CommandFailed:
+    if not done.retcode:
+        return done.stdout
+    if done.stderr.startswith("unshare: "):
+        raise NoNamespaces(f"network namespaces are not permitted here: {host_commands.in_one_line(done.stderr)}")
+    errors = [line for line in done.stderr[-MESSAGE:].splitlines() if "--help" not in line]
+    said = host_commands.in_one_line("\n".join(errors) or done.stdout)
+    return host_commands.CommandFailed(name, done.retcode, said)

@@ -165,7 +165,7 @@ def _table(
     created, edits, removed = [], [], []
     after: firewall_save.Table = {}
     for chain, target in wanted.items():
-        new: firewall_save.Chain = {"policy": target["policy"] and "ACCEPT", "rules": []}
+        new: firewall_save.Chain = {"policy": None if target["policy"] is None else "ACCEPT", "rules": []}
         now = live.get(chain, new)
         change: dict[str, Any]
         change, lines, rules = _rules(chain, now["rules"], target["rules"], preserve, registered.get(chain, []))

@@ -20,8 +20,11 @@ import _dualstack_firewall_delta as firewall_delta
 import _dualstack_firewall_save as firewall_save
 import _dualstack_host_commands as host_commands
 import _dualstack_host_files as host_files
+import _dualstack_host_time as host_time
 from salt.exceptions import CommandExecutionError
 
+LOCK = "/run/xtables.lock"  # of all iptables-legacy commands
+NO_RULES = re.compile("-P (INPUT|FORWARD|OUTPUT) ACCEPT")  # as iptables -S prints a table of which nothing was used
 NAMES_OF_THE_HOST = ("services", "protocols", "hosts", "passwd", "group")  # below /etc: rules may hold such names
 
 
@@ -41,10 +44,28 @@ def read(backend: str) -> dict[str, firewall_save.Tables]:
 
     Raises ``CommandExecutionError``.
     """
-    words = {family: [firewall_commands.command(family, backend, "save")] for family in families()}
-    runs = {family: firewall_commands.start(each) for family, each in words.items()}
-    texts = {family: firewall_commands.finish(run) for family, run in runs.items()}
-    return {family: firewall_save.parse(text) for family, text in texts.items()}
+    jobs = {
+        family: firewall_commands.Job([firewall_commands.command(family, backend, "save")]) for family in families()
+    }
+    tables = {}
+    for family, said in firewall_commands.together(jobs).items():
+        if isinstance(said, CommandExecutionError):
+            raise said
+        tables[family] = firewall_save.parse(said)
+        _refuse_silence(family, backend, tables[family])
+    return tables
+
+
+def _refuse_silence(family: str, backend: str, tables: firewall_save.Tables) -> None:
+    """Rules that iptables-save does not show would stay, or be added once more, and nobody would see it."""
+    name = firewall_commands.COMMANDS[family]
+    unseen = [] if backend == "nft" else [each for each in _legacy_tables(family).split() if each not in tables]
+    if backend == "nft" and not tables:
+        program = host_commands.which(f"{name}-nft") or host_commands.which(name)
+        listed = firewall_commands.run([program, "-S"]) if program else ""
+        unseen = ["filter"] if [each for each in listed.splitlines() if not NO_RULES.fullmatch(each)] else []
+    if unseen:
+        raise CommandExecutionError(f"{name}-save printed nothing of the table {unseen[0]}, which has rules")
 
 
 def other(backend: str) -> list[str]:
@@ -121,6 +142,7 @@ def swap(
     preserve: list[str],
     backend: str,
     registered: Mapping[str, firewall_delta.Singles],
+    before: Mapping[str, firewall_save.Tables] | None = None,
 ) -> None:
     """
     Change the live tables to the wanted ones, with one iptables-restore for each family that differs.
@@ -133,30 +155,45 @@ def swap(
         ``nft`` or ``legacy``.
     registered
         Single rules of others in each family, as in ``firewall_delta.tables``.
+    before
+        What the plan has found in these tables, without what belongs to others. If it is given and they are not so any
+        more, nothing is changed.
 
     Each table is changed in one step, and of it only what differs. Raises ``CommandExecutionError`` if a family could
-    not be changed; the other one may have been.
+    not be changed; the other one may have been; and ``Moved``, which is one.
     """
     with _lock(backend) as environment:
         live = read(backend)  # again: others may have changed them since the plan was made
-        runs = []
+        jobs = {}
         for family, tables in wanted.items():
-            rules = registered.get(family)
-            script = firewall_delta.tables(live[family], tables, preserve, rules)["script"]
+            if before is not None:
+                _compare(family, before[family], live[family], preserve)
+            script = firewall_delta.tables(live[family], tables, preserve, registered.get(family))["script"]
             if script:
                 words = firewall_commands.adding(family, backend)
-                runs.append(firewall_commands.start(words, script, environment))
-        failures = [failure for run in runs if (failure := _failure(run))]
+                jobs[family] = firewall_commands.Job(words, script, environment)
+        ended = firewall_commands.together(jobs)
+    failures = [str(each) for each in ended.values() if isinstance(each, CommandExecutionError)]
     if failures:
-        raise CommandExecutionError("; ".join(failures))
+        raise CommandExecutionError("\n".join(failures))
 
 
-def _failure(run: firewall_commands.Process) -> str:
-    try:
-        firewall_commands.finish(run)
-    except CommandExecutionError as error:
-        return str(error)
-    return ""
+def _compare(family: str, before: firewall_save.Tables, live: firewall_save.Tables, preserve: list[str]) -> None:
+    now = firewall_delta.own({table: live.get(table) or firewall_save.empty(table) for table in before}, preserve)
+    for table, chains in before.items():
+        for chain in firewall_save.different(chains, now[table]):
+            raise moved([(family, table, chain)])
+
+
+def moved(chains: list[tuple[str, str, str]]) -> host_files.Moved:
+    """
+    The error for chains that somebody else has changed meanwhile.
+
+    chains
+        Of each the family, the table, and its name.
+    """
+    names = ", ".join(f"{chain} of the table {table} ({family})" for family, table, chain in chains)
+    return host_files.Moved(f"the chain {names}", *(f"{table} {chain}" for _, table, chain in chains))
 
 
 @contextlib.contextmanager
@@ -170,16 +207,15 @@ def _lock(backend: str) -> Iterator[dict[str, str]]:
     if backend == "nft":
         yield {}
         return
-    path = os.environ.get("XTABLES_LOCKFILE", "/run/xtables.lock")
-    with open(path, "ab") as stream, tempfile.TemporaryDirectory(prefix="iptables-") as folder:
-        deadline = time.monotonic() + firewall_commands.PATIENCE
+    with open(LOCK, "ab") as stream, tempfile.TemporaryDirectory(prefix="iptables-") as folder:
+        deadline = time.monotonic() + host_time.left(firewall_commands.LOCK)
         while True:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
                 if time.monotonic() > deadline:
-                    held = f"another program has held {path} for {firewall_commands.PATIENCE} s"
+                    held = f"another program has held {LOCK} for {firewall_commands.LOCK} s"
                     raise CommandExecutionError(held) from None
                 time.sleep(0.1)
         yield {"XTABLES_LOCKFILE": f"{folder}/lock"}

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import _dualstack_firewall_commands as firewall_commands
 import _dualstack_firewall_view as firewall_view
+import _dualstack_host_commands as host_commands
 import salt.utils.json
 from salt.exceptions import CommandExecutionError
 
+NAMESPACE = "/proc/self/ns/net"
 SCRIPT = os.path.join(os.path.dirname(__file__), "_dualstack_firewall_rehearsal_script.py")
 
 
@@ -85,8 +87,9 @@ def _packet(expectation: firewall_view.Expectation) -> dict[str, object]:
 
 
 def _in_namespace(rulesets: dict[str, str], packets: list[dict[str, object]], backend: str, sets: str) -> list[Finding]:
-    wait = ["-w", str(firewall_commands.PATIENCE)]
+    wait = ["-w", str(firewall_commands.LOCK)]
     job = {
+        "outside": os.readlink(NAMESPACE),
         "rulesets": [
             ([f"{firewall_commands.COMMANDS[family]}-{backend}-restore", *wait], text)
             for family, text in rulesets.items()
@@ -96,14 +99,34 @@ def _in_namespace(rulesets: dict[str, str], packets: list[dict[str, object]], ba
     }
     # Isolated: files beside this one must not shadow Python's own modules.
     words = [sys.executable, "-I", "-S", SCRIPT]
-    process = firewall_commands.start_in_namespace(words, salt.utils.json.dumps(job), {"LC_ALL": "C.UTF-8"})
     try:
-        answer = salt.utils.json.loads(firewall_commands.finish(process))
+        said = firewall_commands.run(firewall_commands.in_namespace(words), salt.utils.json.dumps(job))
     except firewall_commands.NoNamespaces:
         raise
-    except (CommandExecutionError, ValueError) as error:
+    except CommandExecutionError as error:
         raise CommandExecutionError(f"the rehearsal of the firewall failed: {error}") from None
-    if "error" in answer:
-        raise CommandExecutionError(answer["error"])
-    results: list[Finding] = answer["results"]
+    answer = _parsed(said)
+    if isinstance(answer.get("error"), str):
+        raise CommandExecutionError(f"the rehearsal of the firewall failed: {answer['error']}")
+    results = answer.get("results")
+    if not isinstance(results, list) or len(results) != len(packets) or not all(map(_is_finding, results)):
+        printed = host_commands.in_one_line(said)
+        raise CommandExecutionError(f"the rehearsal of the firewall failed: it printed no verdicts, but: {printed}")
     return results
+
+
+def _parsed(said: str) -> dict[str, Any]:
+    try:
+        found = salt.utils.json.loads(said)
+    except (ValueError, RecursionError):
+        found = None
+    return found if isinstance(found, dict) else {}
+
+
+def _is_finding(each: Any) -> bool:
+    return (
+        isinstance(each, dict)
+        and each.keys() == {"found", "ok", "note"}
+        and isinstance(each["ok"], bool)
+        and all(isinstance(each[key], str) for key in ("found", "note"))
+    )

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Hashable, Iterator
 from typing import Any, NamedTuple
 
@@ -30,6 +31,7 @@ NEAR, FAR, GATEWAY = (bytes((2, 0, 0, 0, 0, number)) for number in (1, 2, 3))
 GATEWAYS = {"ipv4": "169.254.0.1", "ipv6": "fe80::2"}
 TENTATIVE = 0x40  # IFA_F_TENTATIVE, rtnetlink(7)
 PATIENCE = 5  # seconds for the scratch interfaces to come up
+MOST, LAST = 1 << 20, 2000  # bytes that a command may print, and those that are shown
 SECOND_THOUGHTS = 0.5  # seconds in which an unexpected verdict may still become the expected one
 
 
@@ -44,6 +46,8 @@ class Stage(NamedTuple):
 
 
 def _rehearse(job: dict[str, Any]) -> list[dict[str, Any]]:
+    if os.readlink("/proc/self/ns/net") == job["outside"]:
+        raise RuntimeError("unshare has made no network namespace, and these rules must not be loaded here")
     names = sorted({each["interface"] for each in job["expectations"]})
     outer = {name: "lo" if name == "lo" else f"rehearsal{number}" for number, name in enumerate(names)}
     probes = [_probe(number, each, outer[each["interface"]]) for number, each in enumerate(job["expectations"])]
@@ -120,9 +124,16 @@ def _load(job: dict[str, Any]) -> None:
 
 
 def _run(words: list[str], text: str) -> None:
-    said = subprocess.run(words, input=text, capture_output=True, text=True, check=False)
-    if said.returncode:
-        raise RuntimeError(f"{' '.join(words)}: {said.stderr.strip() or said.stdout.strip()}")
+    with tempfile.TemporaryFile() as source:
+        source.write(text.encode("utf-8", "surrogateescape"))
+        source.seek(0)
+        with subprocess.Popen(words, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+            said = process.stdout.read(MOST) if process.stdout else b""
+            if len(said) == MOST:
+                process.kill()
+    if process.returncode:
+        words_of_it = " ".join(said[-LAST:].decode("utf-8", "replace").split())
+        raise RuntimeError(f"'{' '.join(words)}' ended with {process.returncode} and said: {words_of_it or 'nothing'}")
 
 
 def _await_interfaces(stage: Stage) -> None:
@@ -440,7 +451,10 @@ def _main() -> None:
     try:
         answer: dict[str, Any] = {"results": _rehearse(json.load(sys.stdin))}
     except (OSError, RuntimeError) as error:
-        answer = {"error": f"the rehearsal of the firewall failed: {error}"}
+        answer = {"error": str(error)}
+    except Exception as error:  # pylint: disable=broad-except  # a traceback would be all that anybody sees
+        place = traceback.extract_tb(error.__traceback__)[-1].lineno
+        answer = {"error": f"this is a bug in its script, line {place}: {type(error).__name__}; please report it"}
     json.dump(answer, sys.stdout)
 
 

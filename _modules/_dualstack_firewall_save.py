@@ -44,6 +44,16 @@ def empty(table: str) -> Table:
     return {chain: {"policy": "ACCEPT", "rules": []} for chain in BUILT_IN[table]}
 
 
+def different(one: Table, other: Table) -> list[str]:
+    """
+    The chains that differ between two states of a table.
+
+    one, other
+        The table.
+    """
+    return sorted(chain for chain in one.keys() | other.keys() if one.get(chain) != other.get(chain))
+
+
 def parse(text: str) -> Tables:
     """
     Read what iptables-save or ip6tables-save prints, with or without counters.

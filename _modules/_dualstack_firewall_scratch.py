@@ -4,7 +4,9 @@ Rulesets in the kernel's form: loaded where no packets pass, and read back.
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 import tempfile
 from typing import NamedTuple
 
@@ -15,6 +17,10 @@ import _dualstack_host_commands as host_commands
 import _dualstack_host_files as host_files
 from salt.exceptions import CommandExecutionError
 
+# A namespace that is none would be the live one.
+GUARD = (
+    "[ ! /proc/self/ns/net -ef /proc/{}/ns/net ] || {{ echo 'unshare has made no network namespace' >&2; exit 125; }}"
+)
 CHAIN = "salt-scratch-"  # unreferenced chains, where namespaces are not permitted
 
 
@@ -23,6 +29,7 @@ class Refusal(NamedTuple):
 
     said: str
     line: int | None
+    sentence: str  # the same, with the command
 
 
 class Loaded(NamedTuple):
@@ -43,29 +50,49 @@ def load(texts: dict[str, str], backend: str, sets: str = "") -> Loaded:
     sets
         What ipset restore is to load before.
 
-    Raises ``NoNamespaces`` where namespaces are not permitted.
+    Raises ``NoNamespaces`` where namespaces are not permitted, and ``CommandExecutionError`` where a command cannot be
+    run, hangs, or prints what is no ruleset.
     """
     loaded = Loaded({}, {})
     with tempfile.TemporaryDirectory(prefix="iptables-") as folder:
-        host_files.write(f"{folder}/sets", _headers(sets))
-        runs = {}
+        host_files.replace(f"{folder}/sets", _headers(sets))
+        jobs = {}
         for family, text in texts.items():
             restore, save = (firewall_commands.command(family, backend, verb) for verb in ("restore", "save"))
             script = f"{restore} && exec {save}"
             if sets:
-                script = f"{host_commands.which('ipset')} restore <{folder}/sets && {script}"
+                script = f"{host_commands.which('ipset')} restore <{shlex.quote(folder)}/sets && {script}"
+            shown = script.replace(" exec ", " ").replace(f"<{shlex.quote(folder)}/sets ", "")
+            script = f"{GUARD.format(os.getpid())}; {script}"
             # The scratch rules are private: they need not wait for the lock of the live ones.
             lock = {"XTABLES_LOCKFILE": f"{folder}/{family}.lock"}
-            runs[family] = firewall_commands.start_in_namespace(["sh", "-c", script], text, lock)
-        for family, run in runs.items():
-            try:
-                loaded.tables[family] = firewall_save.parse(firewall_commands.finish(run))
-            except firewall_commands.NoNamespaces:
-                raise
-            except CommandExecutionError as error:
-                number = re.search(r"\bline:? (\d+)", str(error))
-                loaded.refusals[family] = Refusal(str(error), int(number[1]) if number else None)
+            words = firewall_commands.in_namespace(["sh", "-c", script])
+            jobs[family] = firewall_commands.Job(words, text, lock, shown)
+        for family, said in firewall_commands.together(jobs).items():
+            if isinstance(said, host_commands.CommandFailed):
+                number = re.search(r"\bline:? (\d+)", said.said)
+                loaded.refusals[family] = Refusal(said.said, int(number[1]) if number else None, str(said))
+            else:
+                loaded.tables[family] = _complete(family, firewall_save.parse(said), firewall_save.parse(texts[family]))
     return loaded
+
+
+def _complete(family: str, found: firewall_save.Tables, given: firewall_save.Tables) -> firewall_save.Tables:
+    """
+    The tables that were found where these were loaded. They have as many rules at least: one with two addresses is two.
+
+    Raises ``CommandExecutionError`` where a rule is missing: it would be taken for one that nobody wants.
+    """
+    for table, chains in given.items():
+        for chain, each in chains.items():
+            rules = found.get(table, {}).get(chain, {"policy": None, "rules": []})["rules"]
+            if len(rules) < len(each["rules"]):
+                command = firewall_commands.COMMANDS[family]
+                raise CommandExecutionError(
+                    f"{command}-restore took {len(each['rules'])} rules for the chain {chain} of the table {table} and "
+                    f"reported no error, but {command}-save then had {len(rules)} of them: one of the two does not work"
+                )
+    return found
 
 
 def _headers(sets: str) -> str:
@@ -89,8 +116,8 @@ def load_in_place(tables: dict[str, firewall_save.Tables], backend: str) -> Load
     for family, each in tables.items():
         try:
             loaded.tables[family] = _in_place(family, each, backend)
-        except CommandExecutionError as error:
-            loaded.refusals[family] = Refusal(str(error), None)
+        except host_commands.CommandFailed as error:
+            loaded.refusals[family] = Refusal(error.said, None, str(error))
     return loaded
 
 
@@ -98,19 +125,31 @@ def _in_place(family: str, tables: firewall_save.Tables, backend: str) -> firewa
     restore = firewall_commands.adding(family, backend)
     scratch = {table: {chain: f"{CHAIN}{n}" for n, chain in enumerate(each)} for table, each in tables.items()}
     named = {table: firewall_delta.renamed(each, scratch[table]) for table, each in tables.items()}
-    firewall_commands.finish(firewall_commands.start(restore, firewall_save.render(named)))
     try:
-        live = firewall_save.parse(firewall_commands.run([firewall_commands.command(family, backend, "save")]))
+        firewall_commands.run(restore, firewall_save.render(named))
+        live = _complete(family, _read(family, backend), named)
     finally:
-        lines = []
-        for table, names in scratch.items():
-            lines += [f"*{table}", *(f"-{verb} {name}" for verb in "FX" for name in names.values()), "COMMIT"]
-        firewall_commands.finish(firewall_commands.start(restore, "".join(f"{line}\n" for line in lines)))
+        _remove(family, backend)
     found: firewall_save.Tables = {}
     for table, names in scratch.items():
-        mine = {name: live[table][name] for name in names.values()}
+        mine = {name: live.get(table, {}).get(name, {"policy": None, "rules": []}) for name in names.values()}
         chains = firewall_delta.renamed(mine, {name: chain for chain, name in names.items()})
         found[table] = firewall_save.empty(table)
         for chain, each in chains.items():
             found[table][chain] = {"policy": tables[table][chain]["policy"], "rules": each["rules"]}
     return found
+
+
+def _read(family: str, backend: str) -> firewall_save.Tables:
+    return firewall_save.parse(firewall_commands.run([firewall_commands.command(family, backend, "save")]))
+
+
+def _remove(family: str, backend: str) -> None:
+    """Remove the chains, whoever has made them: a restore that was killed may have been through with it."""
+    lines = []
+    for table, chains in _read(family, backend).items():
+        names = [name for name in chains if name.startswith(CHAIN)]
+        if names:
+            lines += [f"*{table}", *(f"-{verb} {name}" for verb in "FX" for name in names), "COMMIT"]
+    if lines:
+        firewall_commands.run(firewall_commands.adding(family, backend), "".join(f"{line}\n" for line in lines))

@@ -20,6 +20,7 @@ import _dualstack_firewall_register as firewall_register
 import _dualstack_firewall_rules as firewall_rules
 import _dualstack_firewall_ruleset as firewall_ruleset
 import _dualstack_firewall_save as firewall_save
+import _dualstack_host_files as host_files
 import salt.utils.json
 
 # A rule that ends its chain for all packets, or logs them before: the rules after it are never reached.
@@ -57,7 +58,7 @@ def change(rules: list[dict[str, Any]], backend: str, save: bool, edit: Edit) ->
     def plan() -> converge.Plan:
         return _plan(rules, firewall_commands.backend(backend), save, edit)
 
-    return converge.Change(plan, firewall_change.apply, firewall_change.undo)
+    return converge.Change(firewall_change.PART, plan, firewall_change.apply, firewall_change.undo)
 
 
 def with_rule(rules: list[str], one: Asked) -> list[str]:
@@ -87,7 +88,8 @@ def _plan(rules: list[dict[str, Any]], backend: str, save: bool, edit: Edit) -> 
     asked, warnings = _asked(rules, live, backend)
     wanted: firewall_change.Live = {}
     changes: dict[str, Any] = {}
-    files: firewall_boot.Edits = {}
+    files: host_files.Edits = {}
+    texts = []
     registered = firewall_register.read()
     for family, each in asked.items():
         wanted[family] = _edited(firewall_delta.own(live[family], preserve), each, edit)
@@ -98,16 +100,18 @@ def _plan(rules: list[dict[str, Any]], backend: str, save: bool, edit: Edit) -> 
             old = firewall_boot.saved(family)
             saved = firewall_save.parse(old or "")
             ours = {one.table: saved.get(one.table) or firewall_save.empty(one.table) for one in each}
-            files.update(firewall_boot.edit(family, old, _edited(ours, each, edit), preserve))
+            texts.append(firewall_boot.text(old, _edited(ours, each, edit), preserve))
+            files.update(firewall_boot.edit(family, old, texts[-1]))
         for one in each:
             known = registered.setdefault(family, {}).setdefault(one.table, {}).setdefault(one.chain, [])
             known[:] = edit(without_rule(known, one), one._replace(position="end"))
-    warnings += [*firewall_kernel.other(backend), *firewall_boot.warnings(files)]
+    warnings += [*firewall_kernel.other(backend), *firewall_boot.warnings(texts)]
     plan = firewall_change.plan(changes, warnings, files, wanted, live, backend, preserve, {})
-    register = firewall_register.edit(registered)
-    if changes or any(each.old for each in register.values()):
-        # A rule that existed before it was requested is not registered. The register is not reported as a change.
-        plan["files"] = {**files, **register}
+    if changes or firewall_register.exists():
+        # A rule that existed before it was requested is not registered. What is registered is not reported as a change.
+        kept = firewall_register.edit(registered)
+        plan["files"] = {**files, **kept}
+        plan["changes"].update({path: host_files.mode_change(each) for path, each in kept.items() if each.wrong})
     return plan
 
 

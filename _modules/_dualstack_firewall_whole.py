@@ -21,6 +21,7 @@ import _dualstack_firewall_rehearsal as firewall_rehearsal
 import _dualstack_firewall_ruleset as firewall_ruleset
 import _dualstack_firewall_trial as firewall_trial
 import _dualstack_firewall_wanted as firewall_wanted
+import _dualstack_host_files as host_files
 import _dualstack_host_management as host_management
 from salt.exceptions import CommandExecutionError
 
@@ -95,15 +96,19 @@ def planned(facts: Facts, compared: Compared) -> converge.Plan:
         The live rules beside it.
     """
     wanted = facts.wanted
-    files: firewall_boot.Edits = {}
+    files: host_files.Edits = {}
+    texts = []
     if facts.declared.firewall.get("save", True):
         for family, tables in compared.after.items():
             # Only what is wanted, without other live rules.
             ours = firewall_delta.own({table: tables[table] for table in wanted.tables[family]}, wanted.preserve)
-            files.update(firewall_boot.edit(family, firewall_boot.saved(family), ours, wanted.preserve))
+            old = firewall_boot.saved(family)
+            texts.append(firewall_boot.text(old, ours, wanted.preserve))
+            files.update(firewall_boot.edit(family, old, texts[-1]))
+    files.update(firewall_register.drift())
     return firewall_change.plan(
         compared.changes,
-        [*facts.warnings, *firewall_boot.warnings(files)],
+        [*facts.warnings, *firewall_boot.warnings(texts)],
         files,
         wanted.tables,
         compared.live,
@@ -151,7 +156,7 @@ def change(declare: Declare, opts: Mapping[str, Any], test: bool) -> converge.Ch
         made["warnings"] += warnings
         return made
 
-    return converge.Change(plan, firewall_change.apply, firewall_change.undo)
+    return converge.Change(firewall_change.PART, plan, firewall_change.apply, firewall_change.undo)
 
 
 def _without_iptables(declared: firewall_declared.Declared) -> converge.Plan:

@@ -4,6 +4,7 @@ Who manages this host, and over which connections: these have to survive every c
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -32,7 +33,7 @@ def connections(opts: Mapping[str, Any]) -> list[Connection]:
     opts
         Salt's, of this minion.
 
-    Raises ``CommandExecutionError`` without ip(8).
+    Raises ``CommandExecutionError`` where ip(8) does not say where packets go.
     """
     return [*_ssh_client(), *_masters(opts)]
 
@@ -49,10 +50,20 @@ def _ssh_client() -> Iterator[Connection]:
         except OSError:
             return
         words = said[1].decode("utf-8", "replace").split() if said else []
-        if len(words) == 4:
+        if _is_connection(words):
             yield from _logged_in(*words)
             return
         process = int(parent[1]) if parent else 0
+
+
+def _is_connection(words: list[str]) -> bool:
+    """Whether this is a value of sshd's, and not of somebody who sets what he likes."""
+    if len(words) != 4 or not all(re.fullmatch("[0-9]{1,5}", each) for each in words[1::2]):
+        return False
+    try:
+        return all(ipaddress.ip_address(each.partition("%")[0]) for each in words[::2])
+    except ValueError:
+        return False
 
 
 def _logged_in(client: str, _: str, server: str, port: str) -> Iterator[Connection]:

@@ -4,9 +4,9 @@ Where packets of this host go, by its live routes and addresses.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import _dualstack_host_commands as host_commands
+import _dualstack_host_ip as host_ip
 
 
 class Route(NamedTuple):
@@ -26,12 +26,14 @@ def to(host: str, interface: str | None = None) -> Route:
     interface
         The one that packets leave by; by default that of the route.
 
-    Raises ``CommandExecutionError`` without ip(8).
+    Raises ``CommandExecutionError`` where ip(8) does not say.
     """
-    found = _ip(["route", "get", host, *(["oif", interface] if interface and interface != "lo" else [])])
-    if not found:
+    through = ["oif", interface] if interface and interface != "lo" else []
+    try:
+        found = host_ip.route(["route", "get", host, *through])
+    except host_ip.Nothing:
         return Route()
-    return Route(found[0].get("dev"), found[0].get("prefsrc"), found[0].get("type") == "local")
+    return Route(found["dev"], found.get("prefsrc"), found.get("type") == "local")
 
 
 def address(interface: str, family: str) -> str | None:
@@ -43,17 +45,13 @@ def address(interface: str, family: str) -> str | None:
     family
         ``ipv4`` or ``ipv6``.
 
-    Returns ``None`` if there is none. Raises ``CommandExecutionError`` without ip(8).
+    Returns ``None`` if there is none. Raises ``CommandExecutionError`` where ip(8) does not say.
     """
     kind = "inet6" if family == "ipv6" else "inet"
-    held = [each for link in _ip(["addr", "show", "dev", interface]) for each in link.get("addr_info", [])]
+    try:
+        links = host_ip.look(["addr", "show", "dev", interface])
+    except host_ip.Nothing:
+        return None
+    held = [each for link in links for each in link.get("addr_info", [])]
     held = sorted((each for each in held if each["family"] == kind), key=lambda each: each["scope"] != "global")
     return held[0]["local"] if held else None
-
-
-def _ip(words: list[str]) -> list[dict[str, Any]]:
-    """The output of ip(8); nothing if there is no such route or interface."""
-    try:
-        return host_commands.ip(words)
-    except host_commands.CommandFailed:
-        return []

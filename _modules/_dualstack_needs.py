@@ -72,7 +72,8 @@ def missing(need: Any, lookup: Any, ipv6: Mapping[str, Any], version: Version, p
 
 def _libraries(libraries: list[str], packages: Mapping[str, Any], python: str) -> dict[str, Any]:
     imports = [LIBRARIES[each][0] for each in libraries]
-    failure = host_commands.failure([python, "-c", f"import {', '.join(imports)}"])
+    script = f"try: import {', '.join(imports)}\nexcept Exception as error: raise SystemExit(error)"
+    failure = host_commands.failure([python, "-c", script], shown=f"{python} -c import {', '.join(imports)}")
     ours = python.startswith("/usr/bin/")
     return _found(
         [failure] if failure else [],

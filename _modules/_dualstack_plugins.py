@@ -7,13 +7,11 @@ own, in a ``_modules`` folder of theirs, is treated like those of this project.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypedDict, cast
 
+import _dualstack_errors as errors
 from salt.exceptions import CommandExecutionError, SaltException
-
-log = logging.getLogger(__name__)
 
 Functions = Mapping[str, Callable[..., Any]]  # Salt's, by their names: __salt__
 # What `about` has to have. A provider's has no such keys; what is wrong with it is said by `dns_settings`.
@@ -24,12 +22,19 @@ ABOUT = {
 Files = dict[str, dict[str, Any]]  # the files that a service reads, by path: `text` and `includes`
 
 
-class AboutStack(TypedDict):
+class _AboutStack(TypedDict):
     """How a network stack is recognised on a host: its program, and how that identifies itself."""
 
     program: str
     arguments: list[str]  # with which the program identifies itself
     otherwise: str  # why another implementation of the program does not work; ends a sentence
+
+
+class AboutStack(_AboutStack, total=False):
+    """The same, and what not every plug-in has."""
+
+    mark: str  # what a file of this project's own begins with: its permissions are managed, too
+    words: list[str]  # of its files that are about tunnels, and no secrets: they are shown in changes
 
 
 class Stack(Protocol):
@@ -154,10 +159,8 @@ class _Plugin:
             except (SaltException, OSError):
                 raise
             except Exception as error:  # pylint: disable=broad-except
-                log.exception("%s.%s", self._module, name)
-                said = f"{type(error).__name__}: {error}"
                 raise CommandExecutionError(
-                    f"the function {name} of the module {self._module} fails ({said})"
+                    f"the function {name} of the module {self._module} fails ({errors.bug(error)})"
                 ) from None
             lacking = [] if name != "about" else [each for each in self._about if each not in (found or {})]
             if lacking:

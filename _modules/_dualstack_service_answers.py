@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import _dualstack_host_time as host_time
 import _dualstack_plugins as plugins
 import _dualstack_service_audit as service_audit
 import _dualstack_service_host as service_host
@@ -19,6 +20,7 @@ from salt.exceptions import CommandExecutionError
 
 LOOPBACK = {"ipv4": "127.0.0.1", "ipv6": "::1"}  # used to ask a service that listens on all addresses
 PROBE = 5.0  # seconds for one answer
+LAST = 1.0  # seconds for one at the end of the time
 
 Answers = list[dict[str, Any]]
 
@@ -145,11 +147,13 @@ def wait(whom: list[dict[str, Any]], timeout: float) -> None:
 
     Raises ``CommandExecutionError`` with the errors.
     """
+    timeout = host_time.left(timeout)
     deadline = time.monotonic() + timeout
     while True:
-        said = silence(service_probe.probe_all(whom, PROBE))
+        rest = max(deadline - time.monotonic(), LAST)
+        said = silence(service_probe.probe_all(whom, min(PROBE, rest)))
         if not said:
             return
         if time.monotonic() > deadline:
-            raise CommandExecutionError(f"it did not answer within {timeout} s: {said}")
+            raise CommandExecutionError(f"it did not answer within {timeout:.3g} s: {said}")
         time.sleep(0.2)

@@ -34,6 +34,13 @@ def bindv6only() -> int:
     return int(host_sysctl.live(PARAMETER) or 0)
 
 
+def bindv6only_at_boot() -> int:
+    """
+    What ``net.ipv6.bindv6only`` will be after the next boot; what the kernel would not take leaves it at 0.
+    """
+    return int((host_sysctl.value(PARAMETER) or "0") == "1")
+
+
 def bindv6only_is(value: int) -> bool:
     """
     Whether ``net.ipv6.bindv6only`` has a value now, and will have it at the next boot.
@@ -41,7 +48,7 @@ def bindv6only_is(value: int) -> bool:
     value
         0 or 1.
     """
-    return bindv6only() == value == int(host_sysctl.value(PARAMETER) or 0)
+    return bindv6only() == value == bindv6only_at_boot()
 
 
 def sockets(known: Mapping[str, plugins.Service]) -> dict[str, Any]:
@@ -131,7 +138,7 @@ def configured(service: service_host.Daemon, files: plugins.Files) -> Ports:
         Its files.
     """
     try:
-        return service_verdict.by_port(service.plugin.listeners(files))
+        return service_verdict.by_port(service_host.listeners(service, files))
     except SaltException:
         return {}  # the daemon runs nevertheless; the plan of its own state reports the errors in its files
 
@@ -226,8 +233,8 @@ def _judge(
 
 def _withstands(service: service_host.Daemon, files: plugins.Files, options: dict[str, Any], value: int) -> bool:
     """Whether a service that is converged in this run serves both families with that value."""
-    dual = service.plugin.dual_stack(files, options, value)
-    listeners = service.plugin.listeners(service_edits.afterwards(files, dual["files"]))
+    dual = service_host.dual_stack(service, files, options, value)
+    listeners = service_host.listeners(service, service_edits.afterwards(files, dual["files"]))
     return dual["bindv6only"] in (None, value) and all(
         service_verdict.served(each, value) == list(families.FAMILIES) and not service_verdict.collide(each, value)
         for each in service_verdict.by_port(listeners).values()

@@ -7,16 +7,14 @@ and checked, the service is restarted and asked; if it does not answer, the call
 
 from __future__ import annotations
 
-import difflib
-import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import _dualstack_converge as converge
 import _dualstack_families as families
 import _dualstack_host_files as host_files
-import _dualstack_host_sysctl as host_sysctl
 import _dualstack_plugins as plugins
+import _dualstack_secrets_shown as secrets_shown
 import _dualstack_service_answers as service_answers
 import _dualstack_service_audit as service_audit
 import _dualstack_service_edits as service_edits
@@ -26,10 +24,7 @@ import _dualstack_service_settings as service_settings
 import _dualstack_service_verdict as service_verdict
 from salt.exceptions import CommandExecutionError
 
-# Secrets that may stand near a listener, such as the passwords of ejabberd's transports, must not be shown.
-SECRET = re.compile(
-    r"""((?:password|passwd|secret|token|api_?key)\w*["']?\s*[:=,]?\s*)("[^"]*"|'[^']*'|[^\s,}\])]+)""", re.IGNORECASE
-)
+PART = "service-"  # with its name: whose lock is held
 
 
 def diff(
@@ -54,8 +49,12 @@ def diff(
     service = service_host.daemon(known, name)
     files = service_host.installed(service)
     value = service_audit.bindv6only() if bindv6only is None else bindv6only
-    wanted = service.plugin.dual_stack(files, service_settings.own(settings), value)
-    return "\n".join(_diff(path, files[path]["text"], text) for path, text in wanted["files"].items())
+    wanted = service_host.dual_stack(service, files, service_settings.own(settings), value)
+    return "\n".join(_shown(service, path, files[path]["text"], text) for path, text in wanted["files"].items())
+
+
+def _shown(service: service_host.Daemon, path: str, old: str, new: str) -> str:
+    return secrets_shown.diff(path, old, new, service.about.get("words"))
 
 
 def plan(
@@ -95,20 +94,25 @@ def plan(
     serving = bool(now.state) and all(each == both for each in now.state.values())
     if serving and not set(options) & set(service.about.get("always", [])):
         return result
-    dual = service.plugin.dual_stack(files, options, value)
+    dual = service_host.dual_stack(service, files, options, value)
     result.update({"demand": dual["bindv6only"], "warnings": list(dual["notes"])})
     if dual["bindv6only"] not in (None, value):
         raise CommandExecutionError(
             f"{name}: it would not serve both families, or not start, where {service_audit.PARAMETER} is {value}; "
             f"this needs {dual['bindv6only']}"
         )
+    if dual["bindv6only"] is not None and bindv6only is None:  # else a state before this one sets it, at the boot too
+        _refuse_what_the_boot_would_not_bear(name, dual["bindv6only"], service_audit.bindv6only_at_boot())
     _refuse_what_is_left_out(service, service_edits.afterwards(files, dual["files"]), now.ports, value, dual["notes"])
-    result["files"] = {path: {"old": files[path]["text"], "new": text} for path, text in dual["files"].items()}
+    for path, text in dual["files"].items():
+        result["files"].update(host_files.edit(path, files[path]["text"], text))
     if result["files"]:
         problem = service_host.check(service)
         if problem:
             raise CommandExecutionError(f"{name}: its present configuration is invalid: {problem}")
-        result["changes"] = {path: _diff(path, edit["old"], edit["new"]) for path, edit in result["files"].items()}
+        result["changes"] = {
+            path: _shown(service, path, edit.old or "", edit.new or "") for path, edit in result["files"].items()
+        }
     if not now.up:
         result["warnings"].append(f"{name} is not running, and was not started: only its files are managed.")
         return result
@@ -207,7 +211,7 @@ def _refuse_what_is_left_out(
     service: service_host.Daemon, files: plugins.Files, wanted: list[int], value: int, notes: list[str]
 ) -> None:
     """Refuse before anything is changed if the new configuration would still not suffice."""
-    configured = service_verdict.by_port(service.plugin.listeners(files))
+    configured = service_verdict.by_port(service_host.listeners(service, files))
     problems = []
     for number in wanted:
         listeners = configured.get(f"tcp/{number}", [])
@@ -232,18 +236,6 @@ def _refuse_taken_ports(name: str, wanted: list[int], seen: service_audit.Socket
             )
 
 
-def _diff(path: str, old: str, new: str) -> str:
-    """A unified diff without secrets; bytes that are not UTF-8 are shown as question marks."""
-    before, after = ([_masked(line) for line in text.splitlines()] for text in (old, new))
-    # Without the lines around it: they are no matter of listening, and who knows which of them is a secret.
-    lines = difflib.unified_diff(before, after, fromfile=path, tofile=path, lineterm="", n=0)
-    return "\n".join(lines).encode("utf-8", "replace").decode()
-
-
-def _masked(line: str) -> str:
-    return SECRET.sub(r"\1***", line)
-
-
 def apply(known: Mapping[str, plugins.Service], plan: converge.Plan) -> None:
     """
     Write the files of a plan, check them, restart the service and wait until it answers on both families.
@@ -256,9 +248,9 @@ def apply(known: Mapping[str, plugins.Service], plan: converge.Plan) -> None:
     Raises ``CommandExecutionError`` with what the checker, the service or its log said, or ``OSError``.
     """
     service = service_host.daemon(known, plan["name"])
-    _meet_demand(plan)
+    _refuse_what_the_kernel_does_not_bear(plan)
     mark = service_host.log_mark(service)
-    _write(plan, "new")
+    host_files.write(plan["files"])
     problem = service_host.check(service) if plan["files"] else ""
     if problem:
         raise CommandExecutionError(f"the new configuration is refused: {problem}")
@@ -269,24 +261,24 @@ def apply(known: Mapping[str, plugins.Service], plan: converge.Plan) -> None:
         service_answers.wait(plan["targets"], plan["timeout"])
     except CommandExecutionError as error:
         lines = service_host.log_since(service, mark)
-        logged = ["Its log says:", *map(_masked, lines)] if lines else []
+        logged = ["Its log says:", *lines] if lines else []
         raise CommandExecutionError("\n".join([f"{service.name}: {error}", *logged])) from None
 
 
-def undo(known: Mapping[str, plugins.Service], plan: converge.Plan) -> None:
+def undo(known: Mapping[str, plugins.Service], plan: converge.Plan) -> list[converge.Step]:
     """
-    Restore the files of a plan, and restart the service until it answers as before.
+    The steps that restore the files of a plan, and restart the service until it answers as before.
 
     known
         All plug-ins, by the names of their services.
     plan
         A plan that was carried out, wholly or in part.
-
-    Raises ``CommandExecutionError`` where the service no longer answers as it did.
     """
-    _write(plan, "old")
-    if not plan["restart"]:
-        return
+    files = host_files.restoring(plan["files"])
+    return [*files, lambda: _restart_again(known, plan)] if plan["restart"] else files
+
+
+def _restart_again(known: Mapping[str, plugins.Service], plan: converge.Plan) -> None:
     seen = service_audit.sockets(known)["sockets"]
     if plan["sockets"] == _inodes([each for each in seen if each["service"] == plan["name"]]):
         return  # the same sockets: it was never stopped
@@ -294,20 +286,22 @@ def undo(known: Mapping[str, plugins.Service], plan: converge.Plan) -> None:
     service_answers.wait(plan["answered"], plan["timeout"])
 
 
-def _write(plan: converge.Plan, which: str) -> None:
-    for path, edit in plan["files"].items():
-        host_files.write(path, edit[which])
+def _refuse_what_the_boot_would_not_bear(name: str, demand: int, boot: int) -> None:
+    """The parameter's value has to be the one that the new listeners need, also after a reboot."""
+    if boot != demand:
+        raise CommandExecutionError(
+            f"{name}: {service_audit.PARAMETER} is {boot} at the next boot, and has to be {demand}: else the service "
+            "would lose a family, or not start; declare it in ipv6:sysctl"
+        )
 
 
-def _meet_demand(plan: converge.Plan) -> None:
-    """The parameter's value now and after a reboot has to be the one that the new listeners need."""
-    demand = plan["demand"]
-    if demand is None:
-        return
-    boot = host_sysctl.value(service_audit.PARAMETER)
-    for when, value in (("now", service_audit.bindv6only()), ("at the next boot", int(boot or 0))):
-        if value != demand:
-            raise CommandExecutionError(
-                f"{plan['name']}: {service_audit.PARAMETER} is {value} {when}, and has to be {demand}: "
-                "else the service would lose a family, or not start. Nothing was changed."
-            )
+def _refuse_what_the_kernel_does_not_bear(plan: converge.Plan) -> None:
+    """As the last one, and for the live value: a state before this one may just have set both."""
+    live = service_audit.bindv6only()
+    if plan["demand"] not in (None, live):
+        raise CommandExecutionError(
+            f"{plan['name']}: {service_audit.PARAMETER} is {live} now, and has to be {plan['demand']}: else the "
+            "service would lose a family, or not start"
+        )
+    if plan["demand"] is not None:
+        _refuse_what_the_boot_would_not_bear(plan["name"], plan["demand"], service_audit.bindv6only_at_boot())

@@ -7,18 +7,24 @@ What is particular to a service comes from its plug-in.
 from __future__ import annotations
 
 import fnmatch
+import functools
 import glob
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import _dualstack_host_commands as host_commands
 import _dualstack_host_files as host_files
 import _dualstack_plugins as plugins
-from salt.exceptions import CommandExecutionError
+import _dualstack_secrets_said as secrets_said
+from salt.exceptions import CommandExecutionError, SaltException, SaltInvocationError
 
+STATUS = 30.0  # seconds
+CHECK = 60.0  # seconds for a service's own checker
+JOURNAL = 10.0  # seconds
 TAIL = 15  # lines of a log that a report shows
+MOST = 1 << 16  # characters at the beginning and at the end of an output or a log: more are not read
 LOGS = ("/var/log/syslog", "/var/log/messages", "/var/log/mail.log", "/var/log/daemon.log")
 
 
@@ -30,7 +36,8 @@ class Daemon(NamedTuple):
     patterns of systemd units; ``init``, its name for service(8); ``options``, the keys that only it has in the pillar,
     each with a description of the expected value; ``check``, the command that checks its configuration; and the
     ``protocols`` of its usual ports. Some also have ``sets_v6only``, whether it sets ``IPV6_V6ONLY`` of all its sockets
-    by itself, and ``always``, its keys in the pillar that hold even where it serves both families already.
+    by itself; ``always``, its keys in the pillar that hold even where it serves both families already; and ``words``,
+    those of its configuration that are about listening, and no secrets: a diff shows them.
     """
 
     name: str
@@ -78,7 +85,7 @@ def configuration(service: Daemon) -> plugins.Files:
         text = None if path in found or os.path.isdir(path) else host_files.read(path)
         if text is None:
             continue
-        patterns = service.plugin.includes(path, text)
+        patterns = _asked(service, {path: {"text": text}}, functools.partial(service.plugin.includes, path, text))
         matched = [sorted(each for each in glob.glob(pattern) if os.path.isfile(each)) for pattern in patterns]
         found[path] = {"text": text, "includes": matched}
         todo = [each for paths in matched for each in paths] + todo
@@ -101,17 +108,69 @@ def installed(service: Daemon) -> plugins.Files:
     return found
 
 
+def listeners(service: Daemon, files: plugins.Files) -> list[dict[str, Any]]:
+    """
+    The sockets that a configuration asks for.
+
+    service
+        The service.
+    files
+        Its configuration, from :py:func:`configuration`.
+
+    Raises ``SaltException`` as its plug-in does, with no secret of these files in it.
+    """
+    found: list[dict[str, Any]] = _asked(service, files, lambda: service.plugin.listeners(files))
+    return found
+
+
+def dual_stack(service: Daemon, files: plugins.Files, options: dict[str, Any], bindv6only: int) -> dict[str, Any]:
+    """
+    The same configuration, listening on both families.
+
+    service, files
+        As for :py:func:`listeners`.
+    options
+        The service's own settings.
+    bindv6only
+        The value of ``net.ipv6.bindv6only`` that will hold when it starts.
+
+    Returns what its plug-in does: ``files``, ``bindv6only``, and ``notes``, with no secret in them. Raises as
+    :py:func:`listeners` does.
+    """
+    found: dict[str, Any] = _asked(service, files, lambda: service.plugin.dual_stack(files, options, bindv6only))
+    if found["notes"]:
+        secrets = _secrets(files)
+        found["notes"] = [secrets_said.quoted(each, service.about.get("words"), secrets) for each in found["notes"]]
+    return found
+
+
+def _asked(service: Daemon, files: plugins.Files, ask: Callable[[], Any]) -> Any:
+    """What a plug-in answers. Its errors may quote the files: then they are shown as those in a diff are."""
+    try:
+        return ask()
+    except SaltException as error:
+        said = secrets_said.quoted(str(error), service.about.get("words"), _secrets(files))
+        kind = SaltInvocationError if isinstance(error, SaltInvocationError) else CommandExecutionError
+        raise kind(said) from None
+
+
+def _secrets(files: plugins.Files) -> secrets_said.Secrets:
+    return secrets_said.of(each["text"] for each in files.values())
+
+
 def check(service: Daemon) -> str:
     """
     The errors that the service's own checker finds in its configuration files; empty if there are none.
 
     service
         The service.
+
+    No secret of these files is in them.
     """
     words: list[str] = service.about["check"]
     if not words or not host_commands.which(words[0]):
         return ""
-    return host_commands.failure(words)
+    return host_commands.failure(words, CHECK, hide=functools.partial(_discreet, service))
 
 
 def owner(process: Mapping[str, Any], services: Mapping[str, Daemon]) -> str:
@@ -146,10 +205,10 @@ def running(service: Daemon) -> bool:
 
     Raises ``CommandExecutionError`` for what cannot run as a service of its own.
     """
-    return not _service(service, "status", 30)["retcode"]
+    return not host_commands.run(_command(service, "status"), STATUS).retcode
 
 
-def restart(service: Daemon, patience: float = 120) -> None:
+def restart(service: Daemon, patience: float) -> None:
     """
     Stop a service and start it again. Never a reload: most daemons keep their listeners then, and some die.
 
@@ -158,21 +217,29 @@ def restart(service: Daemon, patience: float = 120) -> None:
     patience
         Seconds after which the command is killed.
 
-    Raises ``CommandExecutionError`` with what it said.
+    Raises ``CommandExecutionError`` with what it said, without the secrets of its configuration.
     """
-    done = _service(service, "restart", patience)
-    if done["retcode"]:
-        raise CommandExecutionError(
-            f"'service {service.about['init']} restart' ended with {done['retcode']} and said: {done['said']}"
-        )
+    hide = functools.partial(_discreet, service)
+    done = host_commands.run(_command(service, "restart"), patience, hide=hide)
+    if done.retcode:
+        raise CommandExecutionError(done.sentence)
 
 
-def _service(service: Daemon, verb: str, patience: float) -> dict[str, Any]:
+def _command(service: Daemon, verb: str) -> list[str]:
     """service(8), which uses systemd if that runs, and otherwise the init script."""
     init = service.about["init"]
     if not init:
         raise CommandExecutionError(f"{service.name} is not a service that could be started")
-    return host_commands.run(["service", init, verb], patience)
+    return ["service", init, verb]
+
+
+def _discreet(service: Daemon, said: str) -> str:
+    """What a program said about a service, without the secrets of its configuration."""
+    try:
+        files = configuration(service)
+    except (OSError, SaltException):  # it cannot be read: what looks like a secret is masked anyway
+        files = {}
+    return secrets_said.without(said, _secrets(files))
 
 
 def log_mark(service: Daemon) -> dict[str, Any]:
@@ -187,7 +254,7 @@ def log_mark(service: Daemon) -> dict[str, Any]:
 
 def log_since(service: Daemon, mark: dict[str, Any]) -> list[str]:
     """
-    What a service has logged since then: the last lines.
+    What a service has logged since then: the last lines, without the secrets of its configuration.
 
     service
         The service.
@@ -199,15 +266,32 @@ def log_since(service: Daemon, mark: dict[str, Any]) -> list[str]:
     if journal and os.path.isdir("/run/systemd/system"):  # sd_booted(3)
         since = ["--since", f"@{mark['time']:.0f}", "--no-pager", "-q", "-o", "cat", "-n", str(TAIL)]
         units = [word for unit in service.about["units"] for word in ("-u", unit)]
-        lines += host_commands.output([journal, *since, *units]).stdout.splitlines()
+        try:
+            lines += host_commands.output([journal, *since, *units], JOURNAL).stdout.splitlines()
+        except CommandExecutionError as error:  # what has failed before is more important
+            lines.append(f"(its journal could not be read: {error})")
     for path in _logs(service.name):
-        text = host_files.read(path) or ""
-        # The mark counts bytes, and the text may have fewer characters.
-        added = text.encode("utf-8", "surrogateescape")[mark["files"].get(path, 0) :]
-        lines += added.decode("utf-8", "replace").splitlines()[-TAIL:]
-    return [line for line in lines if line.strip()][-TAIL:]
+        try:
+            lines += _added(path, mark["files"].get(path, 0))
+        except OSError as error:  # as above; it may just be rotated
+            lines.append(f"({path} could not be read: {error.strerror})")
+    said = _discreet(service, "\n".join(line for line in lines if line.strip()))
+    return [host_commands.in_one_line(line) for line in said.splitlines()[-TAIL:]]
+
+
+def _added(path: str, before: int) -> list[str]:
+    """The last of the lines that are new in a log; one that is shorter than before is another one."""
+    size = os.path.getsize(path)
+    before = before if before <= size else 0
+    start = max(before, size - MOST)
+    added = (host_files.read_bytes(path, start, follow=False) or b"").decode(
+        "utf-8", "surrogateescape"
+    )  # as its secrets are
+    whole = added if start == before else added.partition("\n")[2]
+    return whole.splitlines()[-TAIL:]
 
 
 def _logs(name: str) -> list[str]:
     own = [*glob.glob(f"/var/log/{name}/*.log"), *glob.glob(f"/var/log/{name}.log")]
-    return [path for path in (*sorted(own), *LOGS) if os.path.isfile(path)]
+    # Not links: a folder may be its daemon's own, which could have root read any file to it.
+    return [path for path in (*sorted(own), *LOGS) if os.path.isfile(path) and not os.path.islink(path)]

@@ -12,6 +12,7 @@ import concurrent.futures
 import contextlib
 import errno
 import ipaddress
+import math
 import os
 import re
 import socket
@@ -19,6 +20,7 @@ import ssl
 import time
 from typing import Any, NamedTuple
 
+import _dualstack_host_time as host_time
 from salt.exceptions import SaltInvocationError
 
 LIMIT = 16384  # bytes in which a greeting has to be complete
@@ -111,7 +113,7 @@ def probe(address: str, port: int, protocol: str = "tcp", timeout: float = 5.0, 
     invalid arguments, and nothing for network errors.
     """
     _refuse(address, port, protocol, timeout, name)
-    return _probe(address, port, protocol, timeout, name)
+    return _probe(math.inf, address, port, protocol, timeout, name)
 
 
 def probe_all(targets: list[dict[str, Any]], timeout: float = 5.0) -> list[dict[str, Any]]:
@@ -121,7 +123,7 @@ def probe_all(targets: list[dict[str, Any]], timeout: float = 5.0) -> list[dict[
     targets
         Each with ``address`` and ``port``, and maybe ``protocol`` and ``name``.
     timeout
-        Seconds for each; 32 are asked at a time.
+        Seconds for each; 32 are asked at a time. Within a state, all have as many as that has left.
 
     Returns the result of :py:func:`probe` for each, in the order of the targets. Raises ``SaltInvocationError`` before
     anything is asked.
@@ -140,8 +142,9 @@ def probe_all(targets: list[dict[str, Any]], timeout: float = 5.0) -> list[dict[
         complete.append((each["address"], each["port"], each.get("protocol", "tcp"), timeout, each.get("name", "")))
     for target in complete:
         _refuse(*target)
+    end = time.monotonic() + host_time.left(math.inf)
     with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
-        return list(pool.map(lambda target: _probe(*target), complete))
+        return list(pool.map(lambda target: _probe(end, *target), complete))
 
 
 def _refuse(address: Any, port: Any, protocol: Any, timeout: Any, name: Any) -> None:
@@ -161,8 +164,9 @@ def _refuse(address: Any, port: Any, protocol: Any, timeout: Any, name: Any) -> 
         raise SaltInvocationError(f"name: {name!r} is not the name of a host")
 
 
-def _probe(address: str, port: int, protocol: str, timeout: float, name: str) -> dict[str, Any]:
+def _probe(end: float, address: str, port: int, protocol: str, timeout: float, name: str) -> dict[str, Any]:
     begin = time.monotonic()
+    timeout = min(timeout, end - begin)
     deadline = begin + timeout
     talk = TALKS[SECURE.get(protocol, protocol)]
     heard = bytearray()
@@ -179,7 +183,7 @@ def _probe(address: str, port: int, protocol: str, timeout: float, name: str) ->
                 if not error:
                     _leave(stream, talk, deadline)
     except TimeoutError:
-        error = f"no {'end of the banner' if heard else missing} within {timeout:g} s"
+        error = f"no {'end of the banner' if heard else missing} within {max(timeout, 0):.3g} s"
     except OSError as failure:
         error = _words(failure)
     return {

@@ -14,6 +14,7 @@ from salt.exceptions import SaltInvocationError
 
 COMMON = ("ports", "protocols", "timeout")  # the keys that every service has
 TIMEOUT = 120  # seconds for a service to stop, and as many to answer after its start
+CHECKS = 120  # seconds for looking at a service, and for its own checker
 NUMBER = re.compile("[0-9]{1,5}")
 
 
@@ -61,6 +62,17 @@ def ports(settings: Mapping[str, Any] | None) -> list[int]:
         A service's; valid.
     """
     return list((settings or {}).get("ports") or [])
+
+
+def bound(settings: Mapping[str, Any] | None) -> float:
+    """
+    Seconds for all that is done to a service: checks, a restart, and waiting for its answers.
+
+    settings
+        A service's.
+    """
+    timeout = (settings or {}).get("timeout", TIMEOUT)
+    return 3 * (timeout if isinstance(timeout, (int, float)) else TIMEOUT) + CHECKS
 
 
 def protocols(settings: Mapping[str, Any] | None) -> dict[int, str]:

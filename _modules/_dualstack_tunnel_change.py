@@ -9,12 +9,15 @@ A plan has the keys that :py:mod:`converge` reads, ``changes`` and ``warnings``,
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import _dualstack_converge as converge
 import _dualstack_host_commands as host_commands
 import _dualstack_host_files as host_files
+import _dualstack_secrets_said as secrets_said
+import _dualstack_secrets_shown as secrets_shown
 import _dualstack_tunnel_host as tunnel_host
 import _dualstack_tunnel_interface as tunnel_interface
 import _dualstack_tunnel_sit as tunnel_sit
@@ -23,6 +26,10 @@ import _dualstack_tunnel_surroundings as tunnel_surroundings
 import _dualstack_words as words
 from salt.exceptions import CommandExecutionError, SaltInvocationError
 
+PART = "tunnel"  # whose lock is held
+BOUND = 360.0  # seconds for all of it
+MODE = 0o644  # of a file of our own
+WORDS = (*tunnel_sit.DEFAULTS, *tunnel_sit.REQUIRED, "source")  # that a diff shows, whatever the stack
 PATIENCE = 120  # seconds; a hook of ifup's may hang
 
 
@@ -97,8 +104,15 @@ def _plan(
     seen: tunnel_host.Sight, files: Mapping[str, str | None], target: dict[str, Any] | None, warnings: list[str]
 ) -> converge.Plan:
     before, plugin = seen.configuration.files, seen.configuration.plugin
-    edits = {path: {"old": before.get(path), "new": text} for path, text in files.items() if before.get(path) != text}
-    changes = {"files": {path: _lines(**edit) for path, edit in edits.items()}} if edits else {}
+    edits: host_files.Edits = {}
+    about = plugin.about()
+    mark = about.get("mark", "")
+    own = {path: text for path, text in before.items() if mark and text.startswith(mark)}
+    for path, text in {**own, **files}.items():  # our own file even if its text is right: its mode may not be
+        ours = mark and text is not None and text.startswith(mark)
+        edits.update(host_files.edit(path, before.get(path), text, MODE if ours else None))
+    known = _known(about, seen.name, edits)
+    changes = {"files": {path: _shown(edit, known) for path, edit in edits.items()}} if edits else {}
     return {
         "name": seen.name,
         "changes": {**changes, **tunnel_interface.differences(seen.live, target)},
@@ -108,22 +122,34 @@ def _plan(
         "target": target,
         "up": plugin.up(seen.name),
         "down": plugin.down(seen.name),
+        "touched": False,  # whether the interface may have been changed
     }
 
 
-def _lines(old: str | None, new: str | None) -> dict[str, str]:
-    """The lines in which two texts differ, without those that they share."""
-    olds, news = _printable(old or "").splitlines(), _printable(new or "").splitlines()
+def _known(about: Mapping[str, Any], name: str, edits: host_files.Edits) -> list[str]:
+    """The words of the files that are no secrets."""
+    return [*WORDS, *about.get("words", []), name, *edits, *re.findall(r"\w+", about.get("mark", ""))]
+
+
+def _shown(edit: host_files.Edit, known: list[str]) -> dict[str, Any]:
+    return {**(_lines(edit.old, edit.new, known) if edit.old != edit.new else {}), **host_files.mode_change(edit)}
+
+
+def _lines(old: str | None, new: str | None, known: list[str]) -> dict[str, str]:
+    """The lines in which two texts differ, without those that they share, and without secrets."""
+    olds, news = (old or "").split("\n"), (new or "").split("\n")
     matcher = difflib.SequenceMatcher(a=olds, b=news, autojunk=False)
     spans = [span for span in matcher.get_opcodes() if span[0] != "equal"]
     return {
-        "old": "absent" if old is None else "\n".join(line for _, i, j, _, _ in spans for line in olds[i:j]),
-        "new": "absent" if new is None else "\n".join(line for _, _, _, i, j in spans for line in news[i:j]),
+        "old": "absent" if old is None else _spans(olds, [(i, j) for _, i, j, _, _ in spans], known),
+        "new": "absent" if new is None else _spans(news, [(i, j) for _, _, _, i, j in spans], known),
     }
 
 
-def _printable(text: str) -> str:
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+def _spans(lines: list[str], spans: list[tuple[int, int]], known: list[str]) -> str:
+    return "\n".join(
+        line.rstrip() for start, end in spans for line in secrets_shown.span(lines, start, end, known)
+    ).rstrip("\n")
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -142,37 +168,43 @@ def apply(plan: converge.Plan) -> None:
     with the tool's message; the host may then be half changed, which :py:func:`undo` repairs.
     """
     name, live, target = plan["name"], plan["live"], plan["target"]
+    if tunnel_host.live(name) != live:
+        raise host_files.Moved(f"the interface {name}", "link", "addresses", "routes")
+    plan["touched"] = True
     if tunnel_interface.changeable(live, target):
-        _write_files(plan, "new")
+        host_files.write(plan["files"])
         _carry_out(tunnel_interface.commands(name, live, target))
         return
     if live is not None or target is None:
         _take_down(plan)
-    _write_files(plan, "new")
+    host_files.write(plan["files"])
     if target is not None:
         _bring_up(plan)
 
 
-def undo(plan: converge.Plan) -> None:
+def undo(plan: converge.Plan) -> list[converge.Step]:
     """
-    Put files and interface back as they were when a plan was made.
+    The steps that put files and interface back as they were when a plan was made.
 
     plan
         A plan that was carried out, wholly or in part.
-
-    Raises ``CommandExecutionError`` with the tool's message where that fails.
     """
-    name, before = plan["name"], plan["live"]
-    now = tunnel_host.live(name)
-    if not tunnel_interface.changeable(now, before):
+    files = host_files.restoring(plan["files"])
+    return [lambda: _take_down_again(plan), *files, lambda: _bring_back(plan)] if plan["touched"] else files
+
+
+def _take_down_again(plan: converge.Plan) -> None:
+    """What cannot be changed back in place is taken down with the configuration by which it came up."""
+    if not tunnel_interface.changeable(tunnel_host.live(plan["name"]), plan["live"]):
         _take_down(plan)  # even if there is no interface: ifupdown may have a record of one
-        _write_files(plan, "old")
-        if before is not None:
-            # Whether it works or not: the stack has to record the interface again, the rest is restored below.
-            host_commands.run(plan["up"], PATIENCE)
-        now = tunnel_host.live(name)
-    _write_files(plan, "old")
-    _carry_out(tunnel_interface.commands(name, now, before))
+
+
+def _bring_back(plan: converge.Plan) -> None:
+    name, before = plan["name"], plan["live"]
+    if before is not None and tunnel_host.live(name) is None:
+        # Whether it works or not: the stack has to record the interface again, the rest is restored below.
+        host_commands.run(plan["up"], PATIENCE)
+    _carry_out(tunnel_interface.commands(name, tunnel_host.live(name), before))
 
 
 def _take_down(plan: converge.Plan) -> None:
@@ -184,10 +216,12 @@ def _take_down(plan: converge.Plan) -> None:
 
 def _bring_up(plan: converge.Plan) -> None:
     """Bring the interface up; only the live interface shows whether that worked."""
-    said = host_commands.run(plan["up"], PATIENCE)
+    texts = [text for each in plan["files"].values() for text in (each.old, each.new) if text]
+    secrets = secrets_said.of(texts)
+    said = host_commands.run(plan["up"], PATIENCE, hide=lambda text: secrets_said.without(text, secrets))
     left = tunnel_interface.differences(tunnel_host.live(plan["name"]), plan["target"])
-    if said["retcode"] or left:
-        lines = [f"'{' '.join(plan['up'])}' ended with {said['retcode']} and said: {said['said']}"]
+    if said.retcode or left:
+        lines = [said.sentence]
         if left:
             lines += ["After that, the interface differed:", *words.differences(left)]
         raise CommandExecutionError("\n".join(lines))
@@ -197,10 +231,4 @@ def _carry_out(commands: list[list[str]]) -> None:
     for command in commands:
         said = host_commands.output(command)
         if said.retcode:
-            raise CommandExecutionError(f"'{' '.join(command)}' failed: {said.words()}")
-
-
-def _write_files(plan: converge.Plan, which: str) -> None:
-    """Write the ``new`` or the ``old`` files of a plan."""
-    for path, edit in plan["files"].items():
-        host_files.write(path, edit[which])
+            raise host_commands.CommandFailed(" ".join(command), said.retcode, said.words())

@@ -12,8 +12,11 @@ import salt.utils.network
 from salt.exceptions import CommandExecutionError, SaltInvocationError
 
 INTERVAL = 0.2  # seconds
-COUNTS = re.compile(r"(\d+) packets transmitted, (\d+) received")
-TIMES = re.compile(r"= ([\d.]+)/([\d.]+)/([\d.]+)/")
+ATTEMPTS = 500  # at most; these and the longest timeout, twice, are still less than a state may take
+TIMEOUT = 30  # seconds at most
+PATIENCE = 10.0  # seconds for ping(8) itself
+COUNTS = re.compile(r"(\d{1,9}) packets transmitted, (\d{1,9}) received")
+TIMES = re.compile(r"= (\d+\.?\d*)/(\d+\.?\d*)/(\d+\.?\d*)/")
 FAILURE = re.compile(r"unreachable|invalid|not permitted|exceeded|too (big|long)|ping: ", re.IGNORECASE)
 
 
@@ -29,20 +32,21 @@ def ask(
         The address that the requests come from, or the interface that they leave by, whatever the routes say, or
         both, as ``ADDRESS%INTERFACE``.
     attempts
-        How many requests are sent, 0.2 s apart.
+        How many requests are sent, 0.2 s apart: up to 500.
     timeout
-        Seconds to wait for the last answer.
+        Seconds to wait for the last answer, up to 30.
     size
         Bytes of data in each request, which then must not be fragmented on its way.
 
     Returns ``target``, ``sent``, ``received``, ``loss`` (percent), ``rtt`` (``min``, ``avg``, ``max`` in ms, or
     ``None``), ``answering`` (whether any answer came) and ``reason``, ping's error message; empty if nothing came back.
-    Raises ``SaltInvocationError`` for bad input, and ``CommandExecutionError`` where there is no ping(8).
+    Raises ``SaltInvocationError`` for bad input, and ``CommandExecutionError`` where there is no ping(8), or where it
+    does not say how many answers came, nor why none.
     """
-    if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1:
-        raise SaltInvocationError(f"attempts: {attempts!r} is not a whole number from 1")
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or timeout <= 0:
-        raise SaltInvocationError(f"timeout: {timeout!r} is not a number of seconds above 0")
+    if isinstance(attempts, bool) or not isinstance(attempts, int) or not 0 < attempts <= ATTEMPTS:
+        raise SaltInvocationError(f"attempts: {attempts!r} is not a whole number from 1 to {ATTEMPTS}")
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout <= TIMEOUT:
+        raise SaltInvocationError(f"timeout: {timeout!r} is not a number of seconds up to {TIMEOUT}")
     if not isinstance(target, str) or not salt.utils.network.is_ip(target):
         raise SaltInvocationError(f"target: {target!r} is not an IP address")
     if not host_commands.which("ping"):
@@ -51,9 +55,12 @@ def ask(
     words += ["-c", str(attempts), "-i", str(INTERVAL), "-W", str(timeout)]
     words += ["-I", source] if source else []
     words += ["-M", "do", "-s", str(size)] if size else []
-    patience = attempts * INTERVAL + timeout + host_commands.PATIENCE
-    said = host_commands.output([*words, target], patience)
-    return {"target": target, **parse(said.stdout, said.stderr)}
+    words.append(target)
+    done = host_commands.output(words, attempts * INTERVAL + timeout + PATIENCE)
+    found = parse(done.stdout, done.stderr)
+    if not found["sent"] and not found["reason"]:
+        raise host_commands.CommandFailed(" ".join(words), done.retcode, done.words())
+    return {"target": target, **found}
 
 
 def parse(stdout: str, stderr: str = "") -> dict[str, Any]:
@@ -74,7 +81,7 @@ def parse(stdout: str, stderr: str = "") -> dict[str, Any]:
         "loss": round(100 * (sent - received) / sent) if sent else 100,
         "rtt": {key: float(times[n]) for n, key in enumerate(("min", "avg", "max"), 1)} if times else None,
         "answering": received > 0,
-        "reason": failures[0] if failures and not received else "",
+        "reason": host_commands.in_one_line(failures[0]) if failures and not received else "",
     }
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import _dualstack_host_commands as host_commands
+import _dualstack_host_ip as host_ip
 import _dualstack_tunnel_interface as tunnel_interface
 import _dualstack_tunnel_sit as tunnel_sit
 import _dualstack_tunnel_stack as tunnel_stack
@@ -54,11 +54,14 @@ def live(name: str) -> Interface | None:
 
 
 def _links() -> list[dict[str, Any]]:
-    return host_commands.ip(["-d", "addr", "show"])
+    links = host_ip.look(["-d", "addr", "show"])
+    if not links:
+        raise CommandExecutionError("'ip -j -d addr show' printed no interface, and every host has one: lo")
+    return links
 
 
 def _default_routes() -> list[dict[str, Any]]:
-    return host_commands.ip(["-6", "route", "show", "default"])
+    return host_ip.look(["-6", "route", "show", "default"])
 
 
 def differences(seen: Sight) -> dict[str, Any]:
@@ -108,11 +111,12 @@ def route_to(endpoint: str) -> dict[str, Any]:
     endpoint
         The broker's IPv4 address.
 
-    Raises ``CommandExecutionError`` where there is none, or where the address is this host's own.
+    Raises ``CommandExecutionError`` where there is none, where the address is this host's own, and where ip(8) does not
+    say.
     """
     try:
-        route = host_commands.ip(["route", "get", endpoint])[0]
-    except CommandExecutionError as error:
+        route = host_ip.route(["route", "get", endpoint])
+    except host_ip.Nothing as error:
         raise CommandExecutionError(f"endpoint: this host has no route to {endpoint}: {error}") from None
     if route.get("type") == "local" or route.get("dev") == "lo":
         raise CommandExecutionError(f"endpoint: {endpoint} is an address of this host; expected the broker's")

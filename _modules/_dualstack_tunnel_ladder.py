@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import _dualstack_converge as converge
-import _dualstack_host_commands as host_commands
+import _dualstack_host_ip as host_ip
 import _dualstack_tunnel_echo as tunnel_echo
 import _dualstack_tunnel_host as tunnel_host
 import _dualstack_tunnel_sit as tunnel_sit
@@ -82,8 +82,8 @@ def routed(seen: tunnel_host.Sight, beyond: list[str] | None = None, source: str
     origin = _source(source) or tunnel["source"]
     asked = ["-6", "route", "get", target, *(["from", origin] if by_source else [])]
     try:
-        found = host_commands.ip(asked)[0]
-    except CommandExecutionError as error:
+        found = host_ip.route(asked)
+    except host_ip.Nothing as error:
         return converge.Finding(False, f"this host has no route to {target}: {error}")
     packets = f"packets{f' from {origin}' if by_source else ''} to {target}"
     if found.get("dev") != name:

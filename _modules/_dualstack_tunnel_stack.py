@@ -23,6 +23,8 @@ from salt.exceptions import CommandExecutionError, SaltInvocationError
 Stacks = Mapping[str, plugins.Stack]  # the plug-ins, by the names of their stacks
 
 AUTO = "auto"
+UNKNOWN = "unknown"  # what a plug-in calls an implementation that it does not recognise
+VERSION = 10.0  # seconds for a program to say what it is
 
 
 class Configuration(NamedTuple):
@@ -103,11 +105,14 @@ def _refusal(stack: str, plugin: plugins.Stack) -> str:
         about = plugin.about()
         if not host_commands.which(about["program"]):
             return f"this host has no {about['program']}"
-        said = host_commands.output([about["program"], *about["arguments"]])
+        said = host_commands.output([about["program"], *about["arguments"]], VERSION)
         found = plugin.recognise(said.stdout + said.stderr)
     except (CommandExecutionError, OSError) as error:  # a broken plug-in must not hide the others
         return str(error)
-    return "" if found == stack else f"the {about['program']} of this host is {found}, {about['otherwise']}"
+    if found == stack:
+        return ""
+    version = f" (it says: {said.words()})" if found == UNKNOWN else ""
+    return f"the {about['program']} of this host is {found}{version}, {about['otherwise']}"
 
 
 def _read(name: str, stack: str, plugin: plugins.Stack) -> Configuration:

@@ -15,6 +15,7 @@ import _dualstack_tunnel_host as tunnel_host
 from salt.exceptions import CommandExecutionError
 
 IPV4_HEADER = 20  # bytes
+MODPROBE = 10.0  # seconds to look for a module
 
 
 def check_ipv6() -> None:
@@ -47,10 +48,14 @@ def check_kernel(seen: tunnel_host.Sight) -> None:
     """
     if (seen.live and seen.live["link"]["kind"] == "sit") or os.path.isdir("/sys/module/sit"):
         return
-    if not host_commands.which("modprobe") or host_commands.output(["modprobe", "--dry-run", "sit"]).retcode:
+    try:
+        problem = host_commands.failure(["modprobe", "--dry-run", "sit"], MODPROBE)
+    except host_commands.NotInstalled as error:
+        problem = str(error)
+    if problem:
         raise CommandExecutionError(
             f"the kernel {os.uname().release} has no module 'sit' (CONFIG_IPV6_SIT), which a 6in4 tunnel needs; "
-            "in a container, the host has to load it"
+            f"in a container, the host has to load it ({problem})"
         )
 
 

@@ -30,6 +30,22 @@ def unknown(key: object, known: Iterable[str]) -> str:
     return f"unknown key; did you mean {near[0]}?" if near else f"unknown key; expected one of {', '.join(known)}"
 
 
+def printable(value: Any) -> Any:
+    """
+    Text that Salt can send to its master: bytes that are not UTF-8, as in an old file, become question marks.
+
+    value
+        Text, or mappings and lists with text in them.
+    """
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    if isinstance(value, Mapping):
+        return {printable(key): printable(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [printable(each) for each in value]
+    return value
+
+
 def differences(changes: Mapping[str, Any]) -> list[str]:
     """
     What would have to change, one difference a line.

@@ -46,7 +46,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import _dualstack_rooms
-from salt.exceptions import SaltInvocationError
+from salt.exceptions import CommandExecutionError, SaltInvocationError
 
 with _dualstack_rooms.fresh(__file__):
     import _dualstack_converge as converge
@@ -54,6 +54,8 @@ with _dualstack_rooms.fresh(__file__):
     import _dualstack_dns_change as dns_change
     import _dualstack_dns_settings as dns_settings
     import _dualstack_dns_values as dns_values
+    import _dualstack_errors as errors_room
+    import _dualstack_host_lock as host_lock
     import _dualstack_plugins as plugins
 if TYPE_CHECKING:
     __salt__: dict[str, Any] = {}
@@ -61,6 +63,8 @@ if TYPE_CHECKING:
     __pillar__: dict[str, Any] = {}
 
 __virtualname__ = "aaaa"
+
+BRIEFLY = 10.0  # seconds to wait for the lock once more, when the state's own time is over
 
 
 def lookup(name: str, servers: list[str] | None = None) -> dict[str, Any]:
@@ -134,12 +138,14 @@ def published(
     }
     test = converge.tested(test, __opts__)
     wish = _wish(name, given, pillar)
-    done = converge.run(name, _change(lambda: dns_change.plan_published(wish())), kwargs, test)
+    done = converge.run(name, _change(wish, dns_change.plan_published), kwargs, test)
     if done["result"] and not test:
         try:
-            dns_change.claim(wish())
-        except OSError as error:
-            return {**done, "result": False, "comment": f"{done['comment']}\nIt could not be remembered: {error}"}
+            with host_lock.held(dns_change.PART, name, BRIEFLY):
+                dns_change.claim(wish())
+        except (CommandExecutionError, OSError) as error:
+            said = f"{done['comment']}\nIt could not be remembered: {errors_room.said(error)}"
+            return {**done, "result": False, "comment": said}
     return done
 
 
@@ -183,9 +189,7 @@ def withdrawn(
         "credentials": credentials,
     }
     wish = _wish(name, given, pillar)
-    return converge.run(
-        name, _change(lambda: dns_change.plan_withdrawn(wish())), kwargs, converge.tested(test, __opts__)
-    )
+    return converge.run(name, _change(wish, dns_change.plan_withdrawn), kwargs, converge.tested(test, __opts__))
 
 
 def _wish(name: str, given: Mapping[str, Any], pillar: str | None) -> Callable[[], dns_settings.Wish]:
@@ -193,10 +197,14 @@ def _wish(name: str, given: Mapping[str, Any], pillar: str | None) -> Callable[[
     return functools.cache(lambda: dns_settings.wish(name, given, pillar, __pillar__, plugins.providers(__salt__)))
 
 
-def _change(plan: Callable[[], converge.Plan]) -> converge.Change:
+def _change(
+    wish: Callable[[], dns_settings.Wish], plan: Callable[[dns_settings.Wish], converge.Plan]
+) -> converge.Change:
     providers = plugins.providers(__salt__)
     return converge.Change(
-        plan=plan,
+        part=dns_change.PART,
+        plan=lambda: plan(wish()),
         apply=lambda plan: dns_change.apply(plan, providers),
         undo=lambda plan: dns_change.undo(plan, providers),
+        bound=lambda: converge.BOUND + wish().deadline,
     )

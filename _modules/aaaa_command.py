@@ -24,6 +24,7 @@ with _dualstack_rooms.fresh(__file__):
     import _dualstack_dns_provider as dns_provider
     import _dualstack_host_commands as host_commands
     import _dualstack_plugins as plugins
+    import _dualstack_secrets_said as secrets_said
 if TYPE_CHECKING:
     __pillar__: dict[str, Any] = {}
 
@@ -139,10 +140,17 @@ def change(credentials: str, edits: plugins.Edits) -> None:
 
 
 def _run(settings: dict[str, Any], which: str, arguments: list[str]) -> None:
-    words = [*_words(settings[which]), *arguments]
+    words = _words(settings[which])
+    # Its own arguments may be secret, though they should not be: every user of the host can see them.
+    shown = " ".join([words[0], *(["..."] if words[1:] else []), *arguments])
+    secrets = secrets_said.known(each.rpartition("=")[2] for each in words[1:] if each[:1] != "-" or "=" in each)
+
+    def hide(said: str) -> str:
+        return secrets_said.without(said, secrets)
+
     try:
-        failure = host_commands.failure(words, settings.get("timeout", TIMEOUT))
-    except OSError as error:
-        raise CommandExecutionError(f"{which}: '{words[0]}' cannot be run: {error.strerror}") from None
+        failure = host_commands.failure([*words, *arguments], settings.get("timeout", TIMEOUT), shown, hide)
+    except CommandExecutionError as error:
+        raise CommandExecutionError(f"{which}: {error}") from None
     if failure:
         raise CommandExecutionError(f"{which}: {failure}")

@@ -16,6 +16,7 @@ The service speaks the protocol of Dyn ("dyndns2"); what it answers is in ``ANSW
 
 from __future__ import annotations
 
+import functools
 import http.client
 import ipaddress
 import os
@@ -28,7 +29,9 @@ from salt.exceptions import CommandExecutionError
 
 with _dualstack_rooms.fresh(__file__):
     import _dualstack_dns_provider as dns_provider
+    import _dualstack_host_apart as host_apart
     import _dualstack_plugins as plugins
+    import _dualstack_secrets_said as secrets_said
 if TYPE_CHECKING:
     __pillar__: dict[str, Any] = {}
 
@@ -36,6 +39,8 @@ __virtualname__ = "aaaa_he"
 
 URL = "https://dyn.dns.he.net/nic/update"
 TIMEOUT = 30.0  # seconds
+UNKNOWN = "whether the record was changed is not known"
+LATE = f"no answer in time; {UNKNOWN}"
 LIMIT = 4096  # bytes of an answer; a real one has a few
 ANSWERS = {
     "badauth": "the key is wrong, or the record is not enabled for dynamic DNS (badauth)",
@@ -132,7 +137,7 @@ def _is_https(url: Any) -> bool:
     try:
         parts = urllib.parse.urlsplit(url if isinstance(url, str) else "")
         plain = parts.username is None and not parts.query and not parts.fragment
-        return parts.scheme == "https" and bool(parts.hostname) and plain and (parts.port or 443) > 0
+        return parts.scheme == "https" and bool(parts.hostname) and plain and parts.port != 0
     except ValueError:
         return False
 
@@ -164,24 +169,40 @@ def change(credentials: str, edits: plugins.Edits) -> None:
                 f"dns.he.net keeps one address for {name} and cannot remove it; wanted: {found}"
             )
         key = _keys(settings["keys"])[name]
-        try:
-            status, text = _post(settings, {"hostname": name, "password": key, "myip": addresses[0]})
-            problem = _problem(status, text, addresses[0])
-        except ssl.SSLCertVerificationError as error:
-            problem = f"its certificate is not trusted: {error.verify_message}"
+        secrets = secrets_said.known([key])
+        asked = functools.partial(_ask, settings, {"hostname": name, "password": key, "myip": addresses[0]}, secrets)
+        try:  # the timeout of a socket would begin again with each byte
+            problem = host_apart.call(asked, settings.get("timeout", TIMEOUT))
         except TimeoutError:
-            problem = "no answer in time; whether the record was changed is not known"
-        except (OSError, http.client.HTTPException) as error:
-            problem = f"no answer: {error or type(error).__name__}"
+            problem = LATE
+        except CommandExecutionError as error:
+            problem = f"{error}; {UNKNOWN}"
         if problem:
             url = settings.get("url", URL)
-            raise CommandExecutionError(f"the update of {name} at {url} failed: {problem}".replace(key, "***"))
+            said = f"the update of {name} at {url} failed: {problem}"
+            raise CommandExecutionError(secrets_said.without(said, secrets))
 
 
-def _post(settings: dict[str, Any], form: dict[str, str]) -> tuple[int, str]:
+def _ask(settings: dict[str, Any], form: dict[str, str], secrets: secrets_said.Secrets) -> str:
+    """Send a form; the problem, or nothing if the record now has the address."""
+    try:
+        context = ssl.create_default_context(cafile=settings.get("ca"))
+    except OSError as error:
+        return f"ca: {settings.get('ca')} has no certificate that can be read: {error.strerror or error}"
+    try:
+        status, text = _post(settings, form, context)
+    except ssl.SSLCertVerificationError as error:
+        return f"its certificate is not trusted: {error.verify_message}"
+    except TimeoutError:
+        return LATE
+    except (OSError, http.client.HTTPException) as error:
+        return f"no answer: {error or type(error).__name__}"
+    return _problem(status, secrets_said.without(text, secrets), form["myip"])
+
+
+def _post(settings: dict[str, Any], form: dict[str, str], context: ssl.SSLContext) -> tuple[int, str]:
     """Send a form; http.client follows no redirects and uses no proxy."""
     url = urllib.parse.urlsplit(settings.get("url", URL))
-    context = ssl.create_default_context(cafile=settings.get("ca"))
     timeout = settings.get("timeout", TIMEOUT)
     connection = http.client.HTTPSConnection(str(url.hostname), url.port, timeout=timeout, context=context)
     try:

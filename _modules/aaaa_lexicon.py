@@ -15,8 +15,8 @@ decide.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
-import urllib.parse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -25,14 +25,16 @@ from salt.exceptions import CommandExecutionError
 
 with _dualstack_rooms.fresh(__file__):
     import _dualstack_dns_provider as dns_provider
+    import _dualstack_host_apart as host_apart
     import _dualstack_plugins as plugins
+    import _dualstack_secrets_said as secrets_said
 if TYPE_CHECKING:
     __pillar__: dict[str, Any] = {}
 
 __virtualname__ = "aaaa_lexicon"
 
-# At level debug these log URLs and records, and some hosters take the credential in the URL.
-TALKATIVE = ("lexicon", "urllib3", "requests")
+TIMEOUT = 60.0  # seconds for all requests about one name
+UNKNOWN = "whether the records were changed is not known"
 
 
 def about(settings: dict[str, Any]) -> dict[str, Any]:
@@ -119,49 +121,67 @@ def change(credentials: str, edits: plugins.Edits) -> None:
             "the Python that runs Salt has no Lexicon; install it with 'salt-pip install dns-lexicon'"
         ) from None
     for name, edit in edits.items():
-        old, new = edit["old"], edit["new"]
-        config = {
-            "provider_name": settings["provider"],
-            "domain": settings["zone"],
-            # Else Lexicon would guess the zone, by a list that it fetches from somewhere.
-            "resolve_zone_name": True,
-            "delegated": settings["zone"],
-            "ttl": new["ttl"],
-            # Its `ddns` expects the zone among its own options.
-            settings["provider"]: {"domain": settings["zone"], **settings.get("options", {})},
-        }
         resolver: Any = ConfigResolver()  # type: ignore[no-untyped-call]
-        try:
-            with _quiet(), Client(resolver.with_dict(config)) as operations:
-                for address in new["addresses"]:
-                    if address in old["addresses"] and old["ttl"] != new["ttl"]:
-                        operations.delete_record(rtype="AAAA", name=name, content=address)
-                    if address not in old["addresses"] or old["ttl"] != new["ttl"]:
-                        operations.create_record("AAAA", name, address)
-                for address in old["addresses"]:
-                    if address not in new["addresses"]:
-                        operations.delete_record(rtype="AAAA", name=name, content=address)
-        except Exception as error:  # pylint: disable=broad-except  # each hoster raises its own exceptions
-            said = _clean(f"{type(error).__name__}: {error}", settings.get("options", {}))
-            raise CommandExecutionError(f"the update of {name} by {settings['provider']} failed: {said}") from None
+        with _quiet():
+            try:  # most hosters' plug-ins wait for ever for an answer
+                said = host_apart.call(functools.partial(_carry_out, Client, resolver, settings, name, edit), TIMEOUT)
+            except TimeoutError:
+                said = f"no answer within {TIMEOUT:g} s; {UNKNOWN}"
+            except CommandExecutionError as error:
+                said = f"{error}; {UNKNOWN}"
+        if said:
+            raise CommandExecutionError(f"the update of {name} by {settings['provider']} failed: {said}")
+
+
+def _carry_out(client: Any, resolver: Any, settings: dict[str, Any], name: str, edit: plugins.Edit) -> str:
+    """Change the records of one name; the problem, or nothing."""
+    old, new = edit["old"], edit["new"]
+    config = {
+        "provider_name": settings["provider"],
+        "domain": settings["zone"],
+        # Else Lexicon would guess the zone, by a list that it fetches from somewhere.
+        "resolve_zone_name": True,
+        "delegated": settings["zone"],
+        "ttl": new["ttl"],
+        # Its `ddns` expects the zone among its own options.
+        settings["provider"]: {"domain": settings["zone"], **settings.get("options", {})},
+    }
+    try:
+        with client(resolver.with_dict(config)) as operations:
+            for address in new["addresses"]:
+                if address in old["addresses"] and old["ttl"] != new["ttl"]:
+                    operations.delete_record(rtype="AAAA", name=name, content=address)
+                if address not in old["addresses"] or old["ttl"] != new["ttl"]:
+                    operations.create_record("AAAA", name, address)
+            for address in old["addresses"]:
+                if address not in new["addresses"]:
+                    operations.delete_record(rtype="AAAA", name=name, content=address)
+    except Exception as error:  # pylint: disable=broad-except  # each hoster raises its own exceptions
+        return _clean(f"{type(error).__name__}: {error}", settings.get("options", {}))
+    return ""
 
 
 def _clean(text: str, options: dict[str, Any]) -> str:
-    """A text without the values of the options, plain and URL-encoded."""
-    for value in options.values():
-        for secret in (str(value), urllib.parse.quote(str(value), safe=""), urllib.parse.quote_plus(str(value))):
-            if len(secret) > 3:  # shorter values are not secrets, and would blank parts of words
-                text = text.replace(secret, "***")
-    return text
+    """A text without the values of the options, in whatever form."""
+    return secrets_said.without(text, secrets_said.known(map(str, options.values())))
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    levels = {name: logging.getLogger(name).level for name in TALKATIVE}
-    for name in TALKATIVE:
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    """
+    Nobody logs anything in this context but Salt: at level debug, Lexicon and the many libraries of the hosters log
+    URLs, records and requests, and some hosters take the credential in the URL.
+    """
+
+    def keep(record: logging.LogRecord) -> bool:
+        return record.name.partition(".")[0] == "salt"
+
+    loggers = [each for each in logging.root.manager.loggerDict.values() if isinstance(each, logging.Logger)]
+    handlers = [handler for each in (logging.root, *loggers) for handler in each.handlers]
+    for handler in handlers:
+        handler.addFilter(keep)
     try:
         yield
     finally:
-        for name, level in levels.items():
-            logging.getLogger(name).setLevel(level)
+        for handler in handlers:
+            handler.removeFilter(keep)

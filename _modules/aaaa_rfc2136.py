@@ -28,6 +28,7 @@ from salt.exceptions import CommandExecutionError
 
 with _dualstack_rooms.fresh(__file__):
     import _dualstack_dns_provider as dns_provider
+    import _dualstack_host_time as host_time
     import _dualstack_plugins as plugins
 if TYPE_CHECKING:
     __pillar__: dict[str, Any] = {}
@@ -160,7 +161,7 @@ def change(credentials: str, edits: plugins.Edits) -> None:
     words = {"key": settings["key_name"], "zone": settings["zone"]}
     try:
         answer = dns.query.tcp(
-            _message(settings, edits), settings["server"], timeout=ANSWER, port=settings.get("port", 53)
+            _message(settings, edits), settings["server"], timeout=host_time.left(ANSWER), port=settings.get("port", 53)
         )
         code = dns.rcode.to_text(answer.rcode())
         problem = "" if code == "NOERROR" else CODES.get(code, "the update was not carried out").format(**words)

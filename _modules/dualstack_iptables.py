@@ -9,6 +9,7 @@ of both (``firewall_ruleset``); the kernel normalises them for the comparison wi
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import _dualstack_rooms
@@ -383,7 +384,11 @@ def _single(
 ) -> dict[str, Any]:
     """Converge one rule, or those of all states like this one; if these fail, each is handled in its own state."""
     if aggregated:
+        began = time.monotonic()
         done = converge.run(name, firewall_single.change(aggregated, backend, save, edit), surplus, test)
-        if done["result"] is not False:
+        left = converge.BOUND - (time.monotonic() - began)
+        if done["result"] is not False or left <= 0:  # both together have the time of one state
             return done
+        alone = firewall_single.change([one], backend, save, edit)._replace(bound=lambda: left)
+        return converge.run(name, alone, surplus, test)
     return converge.run(name, firewall_single.change([one], backend, save, edit), surplus, test)

@@ -70,9 +70,9 @@ def ping(name: str = "he-ipv6", target: str | None = None, attempts: int = 3, ti
     target
         The IPv6 address to ask; by default the gateway of the tunnel's configuration.
     attempts
-        How many ICMPv6 echo requests are sent, 0.2 s apart.
+        How many ICMPv6 echo requests are sent, 0.2 s apart: up to 500.
     timeout
-        Seconds to wait for the last answer.
+        Seconds to wait for the last answer, up to 30.
 
     Returns ``target``, ``sent``, ``received``, ``loss`` (percent), ``rtt`` (``min``, ``avg``, ``max`` in ms, or
     ``None``), ``answering`` (whether any answer came), ``reason`` (ping(8)'s error message; empty if nothing came back)
@@ -197,7 +197,9 @@ def _converged(
     def plan() -> converge.Plan:
         return plan_of(tunnel_settings.declared(name, given, __pillar__, pillar), _stacks())
 
-    change = converge.Change(plan, tunnel_change.apply, tunnel_change.undo)
+    change = converge.Change(
+        tunnel_change.PART, plan, tunnel_change.apply, tunnel_change.undo, lambda: tunnel_change.BOUND
+    )
     result = converge.run(
         tunnel_settings.interface(name, __pillar__, pillar), change, surplus, converge.tested(test, __opts__)
     )
@@ -315,9 +317,9 @@ def answering(
     target
         The IPv6 address to ask; by default the gateway of the tunnel's configuration.
     attempts
-        How many requests are sent, 0.2 s apart. One answer is enough; the loss is in the comment.
+        How many requests are sent, 0.2 s apart, up to 500. One answer is enough; the loss is in the comment.
     timeout
-        Seconds to wait for the last answer.
+        Seconds to wait for the last answer, up to 30.
     pillar
         The key of the tunnel in the pillar: ``ipv6:tunnel``. Its ``gateway`` is the target.
 

@@ -23,6 +23,7 @@ with _dualstack_rooms.fresh(__file__):
     import _dualstack_service_change as service_change
     import _dualstack_service_outside as service_outside
     import _dualstack_service_pillar as service_pillar
+    import _dualstack_service_settings as service_settings
     import _dualstack_settings as settings
 if TYPE_CHECKING:
     __salt__: dict[str, Any] = {}
@@ -218,9 +219,11 @@ def dual_stack(
         return service_change.plan(known, name, {**service_pillar.one(__pillar__, pillar, name, known), **given}, value)
 
     change = converge.Change(
+        f"{service_change.PART}{name}",
         wanted,
         lambda made: service_change.apply(known, made),
         lambda made: service_change.undo(known, made),
+        lambda: service_settings.bound({**service_pillar.one(__pillar__, pillar, name, known), **given}),
     )
     return converge.run(name, change, {}, converge.tested(test, __opts__))
 

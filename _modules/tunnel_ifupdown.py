@@ -34,6 +34,12 @@ RUN_PARTS = r"[A-Za-z0-9_-]+"
 
 # Options of a stanza that correspond to the tunnel's keys; anything else would be lost when it is moved.
 OPTIONS = {"endpoint": str, "local": str, "gateway": str, "ttl": int, "mtu": int, "metric": int}
+# The words of these files that are shown in changes.
+SHOWN = (
+    "auto allow-hotplug iface inet inet6 v4tunnel static manual address netmask endpoint local gateway metric ttl mtu "
+    "preferred-lifetime accept_ra autoconf dad-attempts source source-directory pre-up up post-up pre-down down "
+    "post-down ip -6 addr route add replace del default from via dev onlink $IFACE"
+).split()
 EXPRESSED = {*OPTIONS, "address", "netmask", "preferred-lifetime", "accept_ra", "autoconf", "dad-attempts"}
 HOOK = re.compile(
     r"(?:pre-up|up|post-up|pre-down|down|post-down)\s+(?:/\S+/)?ip\s+(?:-6\s+)?(?:"
@@ -48,7 +54,8 @@ def about() -> dict[str, Any]:
     How ifupdown is recognised on a host.
 
     Returns ``program``, which has to be there; ``arguments``, with which it identifies itself to :py:func:`recognise`;
-    and ``otherwise``, why another implementation of it does not work.
+    ``otherwise``, why another implementation of it does not work; ``mark``, what a file of this project's own begins
+    with; and ``words``, those of its files that are shown in changes.
 
     CLI Example:
 
@@ -61,6 +68,8 @@ def about() -> dict[str, Any]:
         "arguments": ["--version"],
         "otherwise": "which reads /etc/network/interfaces differently and could lose all its interfaces because "
         "of the tunnel's stanza",
+        "mark": MARK,
+        "words": SHOWN,
     }
 
 
@@ -311,7 +320,7 @@ def _without_foreign(name: str, host: dict[str, str], adopt: bool) -> dict[str, 
         lost = [line for each in stanzas for line in _inexpressible(each, name)]
         if adopt and lost:
             problems.append(
-                f"{name} cannot be adopted from {place}: these lines would be lost: {'; '.join(lost)}. "
+                f"{name} cannot be adopted from {place}: these lines would be lost: {', '.join(lost)}. "
                 "Move them to a hook in /etc/network/if-up.d, or remove them"
             )
         result[path] = _without(text, name)
@@ -408,8 +417,9 @@ def _stanzas(text: str) -> list[dict[str, Any]]:
                 words += [""] * (2 - len(words))
             result.append({"keyword": words[0], "words": words, "first": first, "last": number - 1, "options": []})
         elif result:
-            key, _, value = line.partition(" ")
-            result[-1]["options"].append({"pair": (key, value.strip()), "text": " ".join(words)})
+            key, *value = line.split(maxsplit=1)
+            pair = (key, "".join(value).strip())
+            result[-1]["options"].append({"pair": pair, "text": " ".join(words), "first": first})
             result[-1]["last"] = number - 1
     return result
 
@@ -425,18 +435,18 @@ def _declares(stanza: dict[str, Any], name: str) -> bool:
 
 
 def _inexpressible(stanza: dict[str, Any], name: str) -> list[str]:
-    """The lines of a stanza that correspond to no key of a tunnel."""
+    """The lines of a stanza that correspond to no key of a tunnel: their numbers and first words; no more is shown."""
     if _selects(stanza):
         return []
     words = stanza["words"]
     lost = []
     if words[0] != "iface" or (words[3:4] not in (["v4tunnel"], ["static"], ["manual"])) or words[4:]:
-        lost.append(" ".join(words))
+        lost.append(f"{stanza['first'] + 1} ({words[0]})")
     for option in stanza["options"]:
         hook = HOOK.fullmatch(option["text"])
         ours = hook and hook["device"].strip('"') in (name, "$IFACE", "${IFACE}")
         if option["pair"][0] not in EXPRESSED and not ours:
-            lost.append(option["text"])
+            lost.append(f"{option['first'] + 1} ({option['pair'][0]})")
     return lost
 
 

@@ -238,9 +238,9 @@ def answering(
     target
         The IPv6 address to ask; by default the gateway of the tunnel's configuration.
     attempts
-        How many requests are sent. One answer is enough; the loss is in the comment.
+        How many requests are sent, up to 500. One answer is enough; the loss is in the comment.
     timeout
-        Seconds to wait for the last answer.
+        Seconds to wait for the last answer, up to 30.
     stack
         Which network stack configures the host; ``auto``, the default, detects it.
     pillar

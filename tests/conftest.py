@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,17 @@ def states(loaders: Loaders) -> Any:
 def modules(loaders: Loaders) -> Any:
     """The execution modules."""
     return loaders.modules
+
+
+@pytest.fixture
+def shadows() -> Iterator[Path]:
+    """The folder that is first in the PATH of every command, for programs that stand in for the real ones."""
+    assert {"ENCLOSED", "LAB_GUEST"} & os.environ.keys(), "the machine's own programs must not be hidden"
+    folder = Path("/usr/local/sbin")
+    before = set(folder.iterdir())
+    yield folder
+    for each in set(folder.iterdir()) - before:
+        each.unlink()
 
 
 @pytest.fixture(params=[True, False], ids=["test", "run"])

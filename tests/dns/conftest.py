@@ -147,6 +147,7 @@ def publishing(loaders: Loaders) -> Callable[..., converge.Change]:
         providers = plugins.providers(loaders.modules)
         wish = dns_settings.wish(name, arguments, None, loaders.modules.pack["__pillar__"], providers)
         return converge.Change(
+            part=dns_change.PART,
             plan=lambda: dns_change.plan_published(wish),
             apply=lambda plan: dns_change.apply(plan, providers),
             undo=lambda plan: dns_change.undo(plan, providers),

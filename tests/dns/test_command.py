@@ -82,10 +82,26 @@ def test_one_that_fails(states: Any, script: Path) -> None:
     names = [WWW, "forbidden.example.org"]
     done = states.aaaa.published("names", records=names, address=OURS, by="command")
     assert (done.result, done.changes) == (False, {})
-    wanted = f"publish: '{script} add forbidden.example.org {OURS} 3600' ended with 2 and said: update failed: REFUSED"
+    wanted = f"publish: '{script} ... forbidden.example.org {OURS} 3600' ended with 2 and said: update failed: REFUSED"
     assert done.comment == f"{wanted}\nEverything was put back as it was."
     assert records(WWW) == []
     assert calls(script)[-1] == f"remove {WWW} {OURS}"
+
+
+def test_what_somebody_else_publishes_meanwhile_is_not_overwritten(states: Any, pillar: Any, script: Path) -> None:
+    """While the first name is changed, somebody changes the second; a command cannot compare by itself."""
+    other = script.with_name("other")
+    other.write_text(f'#!/bin/sh\n[ "$3" != {WWW} ] || "$1" add {MAIL} {FOREIGN} 3600\nexec "$@"\n')
+    other.chmod(0o755)
+    pillar["command"]["publish"] = [str(other), str(script), "add"]
+    put(WWW, FOREIGN)
+    done = states.aaaa.published("names", records=[WWW, MAIL], address=OURS, by="command")
+    assert (done.result, done.changes) == (False, {})
+    assert done.comment.splitlines() == [
+        f"{MAIL} ({FOREIGN} (TTL 3600 s)) has been changed by somebody else meanwhile: that was left as it is",
+        "Everything else was put back as it was.",
+    ]
+    assert (records(WWW), records(MAIL)) == ([f"3600 {FOREIGN}"], [f"3600 {FOREIGN}"])
 
 
 @pytest.mark.parametrize(
@@ -93,7 +109,7 @@ def test_one_that_fails(states: Any, script: Path) -> None:
     [
         (["/nonexistent"], "publish: '/nonexistent' cannot be run: No such file or directory"),
         (["/etc/passwd"], "publish: '/etc/passwd' cannot be run: Permission denied"),
-        ([sys.executable, "-c", "import time; time.sleep(9)"], "it took more than 1 s and was killed"),
+        ([sys.executable, "-c", "import time; time.sleep(9)"], "took more than 1 s and was killed"),
         (["/bin/true"], "has no AAAA record for www.example.org"),
         ("nsupdate", "command:publish: it is not a command such as /usr/local/sbin/publish"),
     ],

@@ -71,6 +71,14 @@ def test_nochg_is_a_success(modules: Any, service: Any, pillar: Any) -> None:
     modules.aaaa_he.change("ipv6:dns:he", edits)
 
 
+@pytest.mark.parametrize("ca", ["/nowhere/ca.pem", "/etc/hostname"])
+def test_an_authority_that_cannot_be_read_is_the_pillars_fault(states: Any, service: Any, pillar: Any, ca: str) -> None:
+    pillar["he"]["ca"] = ca
+    done = states.aaaa.published(WWW, address=OURS, by="he", ttl=300)
+    assert (done.result, done.changes, service.requests) == (False, {}, [])
+    assert f"failed: ca: {ca} has no certificate that can be read" in done.comment
+
+
 @pytest.mark.parametrize(
     ("answer", "words"),
     [

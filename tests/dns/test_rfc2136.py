@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import _dualstack_converge as converge
 import pytest
 
 from . import minion, servers
@@ -88,9 +89,17 @@ def test_exclusive_removes_it(published: Any) -> None:
     assert records(WWW) == [f"3600 {OURS}"]
 
 
-def test_a_lost_memory_is_no_reason_to_remove_anything(published: Any) -> None:
+def test_a_damaged_memory_is_an_error_with_its_path(published: Any, states: Any) -> None:
     published(WWW, address=OLD)
     MEMORY.write_text("{broken")
+    done = states.aaaa.published(WWW, address=OURS)
+    assert (done.result, done.changes) == (False, {})
+    assert done.comment.startswith(f"{MEMORY} is damaged: ")
+
+
+def test_a_lost_memory_is_no_reason_to_remove_anything(published: Any) -> None:
+    published(WWW, address=OLD)
+    MEMORY.unlink()
     assert published(WWW, address=OURS).changes == {WWW: {"old": [OLD], "new": [OLD, OURS]}}
 
 
@@ -122,7 +131,7 @@ def test_what_was_published_is_withdrawn(published: Any, withdrawn: Any) -> None
     assert withdrawn(WWW).changes == {WWW: {"old": [OURS], "new": []}}
     assert records(WWW) == []
     assert records(WWW, "A") == ["3600 192.0.2.80"]
-    assert json.loads(MEMORY.read_text()) == {}
+    assert not MEMORY.exists()
 
 
 def test_what_others_have_published_is_not_withdrawn(published: Any, withdrawn: Any) -> None:
@@ -168,7 +177,7 @@ def test_what_the_server_says_is_reported_in_words(
     assert (done.result, done.changes) == (False, {})
     assert words in done.comment
     assert "Everything was put back as it was." in done.comment
-    assert not json.loads(MEMORY.read_text())
+    assert not MEMORY.exists()
     for secret in (*servers.KEYS.values(), servers.WRONG):
         assert secret not in str(done.raw)
 
@@ -184,6 +193,12 @@ def test_a_clock_that_is_wrong(modules: Any, pillar: Any, monkeypatch: pytest.Mo
     assert records(WWW) == []
 
 
+def undone(change: converge.Change, plan: converge.Plan) -> None:
+    """Undo a plan."""
+    for step in change.undo(plan):
+        step()
+
+
 @pytest.mark.parametrize(("then", "words"), [([FOREIGN], "NXRRSET"), ([], "NXRRSET"), ([OLD, FOREIGN], "NXRRSET")])
 def test_who_was_changed_in_between_is_left_alone(publishing: Any, then: list[str], words: str) -> None:
     put(WWW, OLD)
@@ -192,7 +207,7 @@ def test_who_was_changed_in_between_is_left_alone(publishing: Any, then: list[st
     put(WWW, *then)
     with pytest.raises(Exception, match=f"{words}: somebody has changed the records in the meantime"):
         change.apply(plan)
-    change.undo(plan)
+    undone(change, plan)
     assert records(WWW) == [f"3600 {each}" for each in then]
 
 
@@ -201,7 +216,7 @@ def test_a_change_whose_answer_was_lost_is_undone(publishing: Any) -> None:
     change = publishing(WWW, address=OURS, exclusive=True)
     plan = change.plan()
     put(WWW, OURS)
-    change.undo(plan)
+    undone(change, plan)
     assert records(WWW) == [f"3600 {OLD}"]
 
 
@@ -211,7 +226,7 @@ def test_who_was_added_in_between_is_left_alone(publishing: Any) -> None:
     put(WWW, FOREIGN)
     with pytest.raises(Exception, match="YXRRSET: somebody has added records in the meantime"):
         change.apply(plan)
-    change.undo(plan)
+    undone(change, plan)
     assert records(WWW) == [f"3600 {FOREIGN}"]
 
 
@@ -290,7 +305,7 @@ def test_the_one_that_lags_is_named_and_all_is_put_back(states: Any, pillar: Any
     assert "ns1.two.example" not in done.comment
     assert "Everything was put back as it was." in done.comment
     assert at_both("www.two.example") == [[], []]
-    assert json.loads(MEMORY.read_text()) == {}
+    assert not MEMORY.exists()
 
 
 def test_what_is_out_there_is_remembered_even_if_nobody_could_undo_it(

@@ -273,7 +273,7 @@ exit 4
 
 @pytest.mark.parametrize("failing", netfilter.COMMANDS.values())
 def test_a_family_that_fails_takes_the_other_back(
-    converge: Converge, backend: str, failing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    converge: Converge, backend: str, failing: str, shadows: Path
 ) -> None:
     passing = "-i lo -p udp --dport 9 -j ACCEPT"
     assert converge(host(passing))["result"] is True
@@ -284,11 +284,10 @@ def test_a_family_that_fails_takes_the_other_back(
     before = counted(backend)
     assert all(any(line.startswith("[7:") for line in lines) for lines in before.values())
     files = [path.read_bytes() for path in SAVED.values()]
-    program = tmp_path / f"{failing}-{backend}-restore"
+    program = shadows / f"{failing}-{backend}-restore"
     real = f"/usr/sbin/{program.name}"
     program.write_text(FAILING.format(namespace=os.readlink("/proc/self/ns/net"), program=real))
     program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     done = converge(host(passing, "-p tcp --dport 80 -j ACCEPT"))
     assert (done["result"], done["changes"]) == (False, {})
     assert "the kernel has a bad day" in done["comment"]

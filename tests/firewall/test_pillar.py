@@ -25,18 +25,17 @@ Salt = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
-def commands(backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def commands(backend: str, tmp_path: Path, shadows: Path) -> Path:
     """A log of the iptables commands that are run on the host; those in scratch namespaces are not in it."""
     log = tmp_path / "log"
     here = os.readlink("/proc/self/ns/net")
     for name in (
         f"{command}-{backend}-{verb}" for command in netfilter.COMMANDS.values() for verb in ("save", "restore")
     ):
-        wrapper = tmp_path / name
+        wrapper = shadows / name
         noted = f'[ "$(readlink /proc/self/ns/net)" != "{here}" ] || echo {name} >>{log}'
         wrapper.write_text(f'#!/bin/sh\n{noted}\nexec /usr/sbin/{name} "$@"\n')
         wrapper.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     return log
 
 

@@ -84,7 +84,7 @@ def test_a_wrong_rule_is_refused(single: Callable[..., Any]) -> None:
 
 @pytest.mark.parametrize(("bad", "restores"), [("80 ! --icmp-type 8", 1), ("nowhere", 20)])
 def test_many_rules_cost_one_restore_for_each_family(
-    bad: str, restores: int, loaders: Any, backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bad: str, restores: int, loaders: Any, backend: str, tmp_path: Path, shadows: Path
 ) -> None:
     """Aggregated, the first state makes them all; a wrong one fails alone. Only what the kernel sees costs more."""
     sls = "".join(
@@ -94,12 +94,11 @@ def test_many_rules_cost_one_restore_for_each_family(
     )
     log = tmp_path / "log"
     for command in netfilter.COMMANDS.values():
-        wrapper = tmp_path / f"{command}-{backend}-restore"
+        wrapper = shadows / f"{command}-{backend}-restore"
         wrapper.write_text(
             f'#!/bin/sh\n[ "$1" != --noflush ] || echo {command} >>{log}\nexec /usr/sbin/{wrapper.name} "$@"\n'
         )
         wrapper.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     done = loaders.modules.state.template_str(textwrap.dedent(sls)).raw
     results = [each["result"] for each in sorted(done.values(), key=lambda each: each["__run_num__"])]
     assert results == [True] * 20 + [False]

@@ -139,12 +139,11 @@ def test_a_rung_tells_where_the_pillar_is_wrong(modules: Any, tunnel: None, besi
     assert (done.result, done.comment) == (False, said)
 
 
-def test_a_rung_looks_at_the_host_once(modules: Any, tunnel: None, tmp_path: Any, monkeypatch: Any) -> None:
+def test_a_rung_looks_at_the_host_once(modules: Any, tunnel: None, tmp_path: Any, shadows: Any) -> None:
     """Only what a rung is about is asked for besides: routed asks for one route."""
     for name in ("ip", "ifup"):
-        (tmp_path / name).write_text(f'#!/bin/sh\necho "$*" >>{tmp_path}/asked\nexec /sbin/{name} "$@"\n')
-        (tmp_path / name).chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+        (shadows / name).write_text(f'#!/bin/sh\necho "$*" >>{tmp_path}/asked\nexec /sbin/{name} "$@"\n')
+        (shadows / name).chmod(0o755)
     look = ["--version", "-j -d addr show", "-j -6 route show default"]
     rungs = {"live": look, "routed": [*look, f"-j -6 route get {CLIENT6}"], "underlaid": look, "answering": look}
     for rung, asked in {**rungs, "reaching": look}.items():

@@ -34,12 +34,11 @@ echo "$1 down" >>/run/toy
 
 
 @pytest.fixture
-def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def toy(shadows: Path) -> Iterator[Path]:
     """The toy's programs are installed; the file is what they have written down."""
     for name, text in (("toyup", TOYUP), ("toydown", TOYDOWN)):
-        (tmp_path / name).write_text(text)
-        (tmp_path / name).chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+        (shadows / name).write_text(text)
+        (shadows / name).chmod(0o755)
     record = Path("/run/toy")
     yield record
     record.unlink(missing_ok=True)
@@ -122,8 +121,8 @@ def test_a_stack_that_this_host_has_not_is_refused(states: Any, test: bool) -> N
     assert done.comment == "this host has no toyup; supported network stacks: ifupdown, toy"
 
 
-def test_a_program_of_that_name_that_is_anothers_is_refused(states: Any, toy: Path, tmp_path: Path) -> None:
-    (tmp_path / "toyup").write_text("#!/bin/sh\necho work 2.0\n")
+def test_a_program_of_that_name_that_is_anothers_is_refused(states: Any, toy: Path, shadows: Path) -> None:
+    (shadows / "toyup").write_text("#!/bin/sh\necho work 2.0\n")
     done = states.he_tunnel.present(**TUNNEL, stack="toy", test=True)
     assert done.comment.startswith("the toyup of this host is earnest, which is no toy; ")
     assert states.he_tunnel.present(**TUNNEL, test=True).changes["files"].keys() == {str(OWN_FILE)}

@@ -147,7 +147,7 @@ def test_a_tunnel_without_a_gateway_needs_a_target(states: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"attempts": 0}, "attempts: 0 is not a whole number from 1"),
+        ({"attempts": 0}, "attempts: 0 is not a whole number from 1 to 500"),
         ({"timeout": "soon"}, "timeout: 'soon' is not a number of seconds"),
         ({"target": "-f"}, "target: '-f' is not an IPv6 address"),
         ({"target": "216.66.84.42"}, "target: '216.66.84.42' is not an IPv6 address"),

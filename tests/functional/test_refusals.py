@@ -137,7 +137,7 @@ Description: network interface management
 
 
 @pytest.fixture(params=["ifupdown-ng", "ifupdown2"])
-def other_ifup(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def other_ifup(request: pytest.FixtureRequest, shadows: Path) -> Iterator[str]:
     """The host's ifup is another implementation, unpacked from its Debian package."""
     package = Path("/opt") / request.param
     library, settings, status = Path("/usr/share/ifupdown2"), MAIN.parent / "ifupdown2", DPKG_STATUS.read_text()
@@ -146,7 +146,9 @@ def other_ifup(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
         shutil.copytree(package / "etc/network/ifupdown2", settings)
         (library / "__main__.py").chmod(0o755)
         DPKG_STATUS.write_text(status + IFUPDOWN2_INSTALLED)
-    monkeypatch.setenv("PATH", str(package / "sbin"), prepend=":")
+    for program in (package / "sbin").iterdir():
+        (shadows / program.name).write_text(f'#!/bin/sh\nexec {program} "$@"\n')
+        (shadows / program.name).chmod(0o755)
     try:
         assert request.param in run("ifup", "--version")
         yield str(request.param)

@@ -95,13 +95,6 @@ def test_the_old_link_is_back_when_the_new_one_does_not_come_up(
     assert reaches("client6", PUBLISHED)
 
 
-@pytest.fixture
-def shadows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder for programs that stand in for the real ones."""
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    return tmp_path
-
-
 def test_an_ifup_that_lies_is_found_out(states: Any, shadows: Path) -> None:
     shadow(shadows, "ifup", "--force*", "echo already configured; exit 0")
     before = world()
@@ -112,16 +105,45 @@ def test_an_ifup_that_lies_is_found_out(states: Any, shadows: Path) -> None:
     _undisturbed(before, world())
 
 
-def test_a_hook_that_hangs_is_ended(modules: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    hook("pre-up", "hangs", "echo waiting; sleep 987")
-    before = world()
+@pytest.fixture
+def impatient(modules: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command of the stack may take three seconds."""
     modules.he_tunnel.present(NAME, **ARGUMENTS, test=True)
     for module in [each for key, each in sys.modules.items() if key.endswith(".he_tunnel")]:
         if hasattr(module, "tunnel_change"):  # each of Salt's loaders has a copy, and that has rooms of its own
             monkeypatch.setattr(module.tunnel_change, "PATIENCE", 3)
+
+
+@pytest.mark.parametrize(
+    ("does", "said"),
+    [
+        ("kill -SEGV $$", "'ifup --force he-ipv6' was killed by SIGSEGV and said: nothing"),
+        ("yes | head -c 100000000; exit 0", "'ifup --force he-ipv6' printed more than 64 MB and was killed"),
+        ("setsid sleep 987 & sleep 987", "'ifup --force he-ipv6' took more than 3 s and was killed"),
+        ('/sbin/ifup "$@"; echo no luck; exit 1', "'ifup --force he-ipv6' ended with 1 and said: no luck"),
+    ],
+)
+def test_an_ifup_that_is_broken(
+    modules: Any, shadows: Path, request: pytest.FixtureRequest, does: str, said: str
+) -> None:
+    if "sleep" in does:  # a real one may take longer, where the guest is slow
+        request.getfixturevalue("impatient")
+    shadow(shadows, "ifup", "--force*", does)
+    before = world()
     result = modules.he_tunnel.present(NAME, **ARGUMENTS, test=False)
     assert (result["result"], result["changes"]) == (False, {})
-    assert "it took more than 3 s and was killed; waiting" in result["comment"]
+    assert result["comment"].startswith(said)
+    assert result["comment"].endswith("Everything was put back as it was.")
+    assert "sleep 987" not in run("ps", "ax")
+    _undisturbed(before, world())
+
+
+def test_a_hook_that_hangs_is_ended(modules: Any, impatient: None) -> None:
+    hook("pre-up", "hangs", "echo waiting; sleep 987")
+    before = world()
+    result = modules.he_tunnel.present(NAME, **ARGUMENTS, test=False)
+    assert (result["result"], result["changes"]) == (False, {})
+    assert "took more than 3 s and was killed; until then it said: waiting" in result["comment"]
     assert "Everything was put back as it was." in result["comment"]
     assert "sleep 987" not in run("ps", "ax")
     _undisturbed(before, world())
@@ -134,16 +156,16 @@ def test_a_hook_may_start_a_daemon_that_holds_its_output(states: Any) -> None:
     assert time.monotonic() - began < 25, "it waited for the daemon"
 
 
-def test_a_change_in_place_that_fails_is_taken_back(states: Any, shadows: Path) -> None:
+def test_a_change_in_place_that_fails_is_taken_back(states: Any, shadows: Path, tmp_path: Path) -> None:
     assert states.he_tunnel.present(**TUNNEL).result is True
     before = world()
     # Once, and when the link has already been changed.
-    once = shadows / "failed"
+    once = tmp_path / "failed"
     shadow(shadows, "ip", "*'addr del'*", f"[ -e {once} ] || {{ touch {once}; echo no way >&2; exit 2; }}")
     result = states.he_tunnel.present(**CHANGED)
     assert once.exists()
     assert (result.result, result.changes) == (False, {})
-    assert f"'ip -6 addr del {PUBLISHED}/64 dev he-ipv6' failed: no way" in result.comment
+    assert f"'ip -6 addr del {PUBLISHED}/64 dev he-ipv6' ended with 2 and said: no way" in result.comment
     assert "Everything was put back as it was." in result.comment
     _undisturbed(before, world())
     assert reaches("client6", PUBLISHED)
@@ -172,7 +194,7 @@ def test_a_read_only_folder_is_an_error_and_no_traceback(states: Any, read_only:
     before = world()
     result = states.he_tunnel.present(**TUNNEL)
     assert (result.result, result.changes) == (False, {})
-    assert "Read-only file system" in result.comment
+    assert "its file system is mounted read-only" in result.comment
     assert "Traceback" not in result.comment
     _undisturbed(before, world())
 

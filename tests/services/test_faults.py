@@ -97,7 +97,7 @@ def test_a_file_that_cannot_be_replaced(refused: Any) -> None:
 
 def test_a_folder_that_is_read_only(refused: Any) -> None:
     with mounted("ro"):
-        refused("Read-only file system")
+        refused("its file system is mounted read-only")
 
 
 def test_a_full_disk(refused: Any) -> None:

@@ -91,7 +91,7 @@ def test_it_is_converged(states: Any, modules: Any, toyd: None) -> None:
     [
         (
             "def about():\n    raise ValueError('boom')\n",
-            "the function about of the module listen_ill fails (ValueError: boom)",
+            "the function about of the module listen_ill fails (ValueError at listen_ill.py:2)",
         ),
         (
             "def about():\n    return {'files': []}\n",

@@ -129,5 +129,5 @@ def test_files_keep_their_mode(tmp_path: Path) -> None:
     path = tmp_path / "secret.cfg"
     path.write_text("a")
     path.chmod(0o640)
-    host_files.write(str(path), "b")
+    host_files.replace(str(path), "b")
     assert stat.S_IMODE(path.stat().st_mode) == 0o640

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import _dualstack_dns_memory as dns_memory
+import _dualstack_errors as errors
+import _dualstack_host_files as host_files
 import pytest
+from salt.exceptions import CommandExecutionError
 
 
 @pytest.fixture(autouse=True)
@@ -26,18 +30,58 @@ def test_names_are_remembered_and_forgotten(memory: Path) -> None:
     assert memory.stat().st_mode & 0o777 == 0o600
 
 
+def test_nothing_stays_of_what_is_forgotten(memory: Path) -> None:
+    dns_memory.remember({"a.example": ["2001:db8::1"]})
+    dns_memory.remember({"a.example": [], "b.example": []})
+    assert not memory.parent.exists()
+    dns_memory.remember({"a.example": []})
+    assert not memory.parent.exists()
+
+
 @pytest.mark.parametrize(
-    ("text", "found"),
+    "text",
     [
-        ("", {}),
-        ("{broken", {}),
-        ("[1]", {}),
-        ('{"a.example": 5, "b.example": ["2001:db8::1", null], "c.example": null}', {"b.example": ["2001:db8::1"]}),
+        "",
+        "{broken",
+        "[1]",
+        "5",
+        "null",
+        '{"a.example": 5}',
+        '{"a.example": null}',
+        '{"a.example": "2001:db8::1"}',
+        '{"a.example": {"2001:db8::1": 1}}',
+        '{"a.example": ["2001:db8::1", null]}',
+        '{"a.example": ["2001:db8::1", "192.0.2.1"]}',
+        '{"a.example": ["caf\udce9"]}',
+        "[" * 200_000,
+        "".join(map(chr, range(256))),
     ],
 )
-def test_a_file_that_is_damaged(memory: Path, text: str, found: Any) -> None:
+def test_a_file_that_is_damaged_is_named_and_left(memory: Path, text: str) -> None:
     memory.parent.mkdir()
-    memory.write_text(text)
-    assert dns_memory.recall() == found
-    dns_memory.remember({"new.example": ["2001:db8::9"]})
-    assert dns_memory.recall() == {**found, "new.example": ["2001:db8::9"]}
+    data = text.encode("utf-8", "surrogateescape")
+    memory.write_bytes(data)
+    for action in (dns_memory.recall, lambda: dns_memory.remember({"new.example": ["2001:db8::9"]})):
+        with pytest.raises(CommandExecutionError, match=f"{memory} is damaged: "):
+            action()
+    assert memory.read_bytes() == data
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to(path.name)])
+def test_what_is_no_file_is_named(memory: Path, make: Callable[[Path], object]) -> None:
+    memory.parent.mkdir()
+    make(memory)
+    for action in (dns_memory.recall, lambda: dns_memory.remember({"new.example": ["2001:db8::9"]})):
+        with pytest.raises(OSError) as raised:
+            action()
+        assert errors.said(raised.value).startswith(f"{memory}: ")
+
+
+def test_permissions_that_have_drifted(memory: Path) -> None:
+    assert dns_memory.drift() == {}
+    dns_memory.remember({"a.example": ["2001:db8::1"]})
+    assert dns_memory.drift() == {}
+    memory.chmod(0o644)
+    assert [edit.wrong for edit in dns_memory.drift().values()] == [0o644]
+    host_files.write(dns_memory.drift())
+    assert (dns_memory.drift(), memory.stat().st_mode & 0o777) == ({}, 0o600)

@@ -6,6 +6,7 @@ from typing import Any
 
 import _dualstack_firewall_rehearsal as firewall_rehearsal
 import _dualstack_firewall_view as firewall_view
+import _dualstack_host_commands as host_commands
 import pytest
 from salt.exceptions import CommandExecutionError
 
@@ -22,7 +23,7 @@ def test_where_namespaces_are_not_permitted_that_is_reported(monkeypatch: pytest
     refusing = tmp_path / "unshare"
     refusing.write_text("#!/bin/sh\necho 'unshare: unshare failed: Operation not permitted' >&2\nexit 1\n")
     refusing.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(host_commands, "PATH", str(tmp_path))
     expected: firewall_view.Expectation = {
         "family": "ipv4",
         "direction": "in",

@@ -163,7 +163,7 @@ def test_adopting_refuses_to_lose_a_line(line: str) -> None:
     text = f"iface he-ipv6 inet6 v4tunnel\n    endpoint 216.66.84.42\n{line}\n"
     with pytest.raises(CommandExecutionError) as raised:
         tunnel_ifupdown.present(TUNNEL, {MAIN: SOURCES, "/etc/network/other": text}, adopt=True)
-    assert f"these lines would be lost: {line.strip()}." in str(raised.value)
+    assert f"these lines would be lost: 3 ({line.split()[0]})." in str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -255,3 +255,124 @@ def test_ifupdown_is_distinguished_from_what_reads_its_files_differently() -> No
     about = tunnel_ifupdown.about()
     assert (about["program"], about["arguments"]) == ("ifup", ["--version"])
     assert "could lose all its interfaces" in about["otherwise"]
+
+
+@pytest.mark.parametrize(
+    "stanza",
+    [
+        "iface eth1 inet dhcp\n",
+        "mapping eth1\n    script /bin/true\n",
+        "template base\n    ttl 9\n",
+        "rename eth1=lan\n",
+        "source /etc/network/more\n",
+        "source-directory more.d\n",
+        "auto eth1\n",
+        "allow-hotplug eth1\n",
+        "no-auto-down eth1\n",
+        "no-scripts eth1\n",
+    ],
+)
+def test_a_stanza_ends_where_the_next_one_begins(stanza: str) -> None:
+    text = "iface he-ipv6 inet6 v4tunnel\n    endpoint 216.66.84.42\n"
+    read = tunnel_ifupdown.parse("he-ipv6", {MAIN: text + stanza})
+    assert read == tunnel_ifupdown.parse("he-ipv6", {MAIN: text})
+    adopted = tunnel_ifupdown.present(TUNNEL, {MAIN: SOURCES + text + stanza}, adopt=True)
+    assert adopted[MAIN] == SOURCES + stanza
+
+
+def test_a_line_is_added_below_a_last_line_without_an_end() -> None:
+    assert tunnel_ifupdown.present(TUNNEL, {MAIN: "auto lo"})[MAIN] == f"auto lo\nsource {OWN}\n"
+    assert tunnel_ifupdown.present(TUNNEL, {})[MAIN] == f"source {OWN}\n"
+
+
+def test_where_reading_begins_and_how_it_goes_on() -> None:
+    assert tunnel_ifupdown.roots("he-ipv6") == [MAIN, OWN]
+    text = "source a/* ../b\nsource-directory /c d\nauto e\n"
+    assert tunnel_ifupdown.includes(MAIN, text) == [
+        ["/etc/network/a/*", ".*"],
+        ["/etc/b", ".*"],
+        ["/c/*", "[A-Za-z0-9_-]+"],
+        ["/etc/network/d/*", "[A-Za-z0-9_-]+"],
+    ]
+
+
+def test_how_the_interface_comes_up_and_goes_down() -> None:
+    assert tunnel_ifupdown.up("he-ipv6") == ["ifup", "--force", "he-ipv6"]
+    assert tunnel_ifupdown.down("he-ipv6") == ["ifdown", "--force", "he-ipv6"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("metric 5", "preferred-lifetime 0", "accept_ra 0", "autoconf 0", "dad-attempts 0", "mtu 1480", "ttl 64"),
+        *("up ip -6 addr add 2001:db8::7/64 dev $IFACE", "post-up /sbin/ip a replace 2001:db8::7/64 dev he-ipv6"),
+        *("pre-up ip address add 2001:db8::7/64 dev ${IFACE}", 'down ip addr del 2001:db8::7/64 dev "$IFACE"'),
+        *(
+            "pre-down ip addr delete 2001:db8::7/64 dev he-ipv6",
+            "post-down ip -6 route del default via fe80::1 dev he-ipv6",
+        ),
+        *(
+            "up ip r add default via fe80::1 metric 5 dev he-ipv6 onlink",
+            "up ip -6 route replace default via ::1 dev $IFACE",
+        ),
+    ],
+)
+def test_adopting_takes_over_what_a_tunnel_can_say(line: str) -> None:
+    text = f"iface he-ipv6 inet6 v4tunnel\n    endpoint 216.66.84.42\n    {line}\n"
+    assert tunnel_ifupdown.present(TUNNEL, {MAIN: SOURCES + text}, adopt=True)[MAIN] == SOURCES
+
+
+def test_blanks_and_continued_lines_mean_what_they_mean_to_ifupdown() -> None:
+    text = (
+        "  auto   he-ipv6\niface he-ipv6 \\\n  inet6 v4tunnel\n\taddress   2001:db8::2/64  \n"
+        "endpoint\t216.66.84.42\n  ttl  64\n"
+    )
+    read = tunnel_ifupdown.parse("he-ipv6", {MAIN: text})
+    assert read is not None
+    assert (read["address"], read["endpoint"], read["ttl"]) == ("2001:db8::2/64", "216.66.84.42", 64)
+
+
+def test_routes_of_hooks_are_read() -> None:
+    def read(hook: str) -> Any:
+        found = tunnel_ifupdown.parse("he-ipv6", {MAIN: f"iface he-ipv6 inet6 v4tunnel\n    up ip -6 route {hook}\n"})
+        return found and (found["routing"], found.get("gateway"), found.get("metric"))
+
+    tail = "default from 2001:db8::/64 via 2001:db8::1"
+    assert read(f"replace {tail} metric 7 dev he-ipv6 onlink") == ("source", "2001:db8::1", 7)
+    assert read(f"add {tail} dev he-ipv6") == ("source", "2001:db8::1", None)
+    assert read(f"del {tail} dev he-ipv6") == ("none", None, None)
+
+
+@pytest.mark.parametrize(
+    ("main", "without"),
+    [
+        ("auto he-ipv6\n\nauto lo\n", "auto lo\n"),
+        ("auto lo\n\nauto he-ipv6\n\nauto eth0\n", "auto lo\n\nauto eth0\n"),
+        ("auto lo\n\nauto he-ipv6\n", "auto lo\n"),
+        ("auto lo\n\n\nauto eth0\nauto he-ipv6\n", "auto lo\n\n\nauto eth0\n"),
+        ("allow-hotplug he-ipv6 lo\nno-auto-down he-ipv6\n", "allow-hotplug lo\n"),
+        ("# kept\nauto lo he-ipv6 eth0\n", "# kept\nauto lo eth0\n"),
+    ],
+)
+def test_what_is_left_when_a_tunnel_is_taken_out(main: str, without: str) -> None:
+    assert tunnel_ifupdown.absent("he-ipv6", {MAIN: main}, adopt=True) == {MAIN: without}
+
+
+def test_a_stanza_without_an_address_gives_none() -> None:
+    text = "iface he-ipv6 inet6 manual\niface he-ipv6 inet6 v4tunnel\n    address 2001:db8::2/64\n"
+    read = tunnel_ifupdown.parse("he-ipv6", {MAIN: f"{text}iface he-ipv6 inet6 static\n    accept_ra 0\n"})
+    assert read is not None
+    assert (read["address"], read["source"], read["addresses"]) == ("2001:db8::2/64", "2001:db8::2", [])
+
+
+def test_a_netmask_is_the_length_of_the_prefix() -> None:
+    text = "iface he-ipv6 inet6 v4tunnel\n    address 2001:db8::2\n"
+    for more, address in (("", "2001:db8::2/128"), ("    netmask 64\n", "2001:db8::2/64")):
+        read = tunnel_ifupdown.parse("he-ipv6", {MAIN: text + more})
+        assert read and read["address"] == address
+
+
+def test_a_line_that_is_continued_at_the_end_of_a_file_ends_there() -> None:
+    read = tunnel_ifupdown.parse("he-ipv6", {MAIN: "iface he-ipv6 inet6 v4tunnel\n    local any \\"})
+    assert read is not None
+    assert tunnel_ifupdown.includes(MAIN, "source a \\")[0] == ["/etc/network/a", ".*"]
