@@ -1,10 +1,11 @@
 """
-The pillar ``ipv6``, checked as a whole before anything is changed; what a host lacks; and the host at a glance.
+The pillar ``ipv6``, checked as a whole before anything is changed; what a host lacks; the host at a glance; and its
+kernel parameters.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import _dualstack_rooms
@@ -16,7 +17,10 @@ with _dualstack_rooms.fresh(__file__):
     import _dualstack_plugins as plugins
     import _dualstack_report as report_room
     import _dualstack_report_table as report_table
+    import _dualstack_service_audit as service_audit
     import _dualstack_settings as settings
+    import _dualstack_sysctl_change as sysctl_change
+    import _dualstack_sysctl_settings as sysctl_settings
 if TYPE_CHECKING:
     __salt__: dict[str, Any] = {}
     __opts__: dict[str, Any] = {}
@@ -101,7 +105,8 @@ def missing(need: str, pillar: str = "ipv6", lookup: dict[str, Any] | None = Non
     Returns ``there``, a sentence if nothing is missing, else an empty text; ``lacks``, likewise what is missing; and
     what would provide it: ``packages`` of the operating system, or ``distributions`` of Python, for pip; and
     ``answers`` to what the packages ask. Raises ``SaltInvocationError`` for an unknown need, or one whose packages have
-    no name, and for what is not a key; ``OSError`` if the Python of the grain ``pythonexecutable`` cannot be run.
+    no name, and for what is not a key; ``CommandExecutionError`` if the Python of the grain ``pythonexecutable`` cannot
+    be run.
 
     CLI Example:
 
@@ -175,6 +180,87 @@ def proven(name: str, test: bool | None = None, **kwargs: Any) -> dict[str, Any]
         lambda: converge.Finding(True, "everything that was tested holds; skipped tests report that themselves"),
         kwargs,
         "not proven: under test=True nothing was tested" if converge.tested(test, __opts__) else "",
+    )
+
+
+def parameter(
+    name: str,
+    value: int | str | None = None,
+    config: str | None = None,
+    pillar: str | None = None,
+    test: bool | None = None,
+    **kwargs: Any,
+) -> dict[str, Any]:
+    """
+    Give a kernel parameter a value, live and for the next boot, as the state ``ipv6.parameter`` does.
+
+    name
+        The parameter, with dots: ``net.ipv6.bindv6only``.
+    value
+        Its value; several words are compared whatever is between them.
+    config
+        The file that sets it at boot: ``/etc/sysctl.conf``, or one in ``/etc/sysctl.d``; by default its ``local.conf``.
+    pillar
+        The key of the parameters in the pillar, ``ipv6:sysctl``: what is not given is taken from there, and from
+        ``lookup:sysctl_file`` beside it.
+    test
+        Only predict; by default as this minion is configured.
+
+    Returns what a state returns: ``name``, ``result``, ``changes`` and ``comment``. Raises nothing: what is wrong is in
+    the comment.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' ipv6.parameter net.ipv6.bindv6only 1 test=True
+    """
+
+    def wanted() -> converge.Plan:
+        file = sysctl_settings.file(__pillar__, pillar, name, config)
+        return sysctl_change.plan(name, sysctl_settings.value(__pillar__, pillar, name, value), file)
+
+    change = _parameter_change(wanted)
+    return converge.run(name, change, kwargs, converge.tested(test, __opts__))
+
+
+def parameter_absent(
+    name: str, config: str | None = None, pillar: str | None = None, test: bool | None = None, **kwargs: Any
+) -> dict[str, Any]:
+    """
+    Let a file no longer set a kernel parameter at boot, as the state ``ipv6.parameter_absent`` does.
+
+    name
+        The parameter, with dots.
+    config, pillar, test
+        As for :py:func:`parameter`.
+
+    Returns what a state returns: ``name``, ``result``, ``changes`` and ``comment``. Raises nothing: what is wrong is in
+    the comment.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' ipv6.parameter_absent net.ipv6.bindv6only test=True
+    """
+
+    def file() -> str:
+        return sysctl_settings.file(__pillar__, pillar, name, config)
+
+    def harmed(bindv6only: int) -> list[str]:
+        return service_audit.harmed(plugins.services(__salt__), bindv6only)
+
+    kept = converge.look(name, lambda: sysctl_change.kept(name, file(), harmed), kwargs, bound=sysctl_change.BOUND)
+    if kept["comment"]:
+        return kept
+    change = _parameter_change(lambda: sysctl_change.plan_absent(name, file()))
+    return converge.run(name, change, kwargs, converge.tested(test, __opts__))
+
+
+def _parameter_change(plan: Callable[[], converge.Plan]) -> converge.Change:
+    return converge.Change(
+        sysctl_change.PART, plan, sysctl_change.apply, sysctl_change.undo, lambda: sysctl_change.BOUND
     )
 
 

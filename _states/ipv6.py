@@ -1,5 +1,5 @@
 """
-The pillar ``ipv6``, checked before anything is changed; what the modules need; and the proof.
+The pillar ``ipv6``, checked before anything is changed; what the modules need; kernel parameters; and the proof.
 
 .. code-block:: yaml
 
@@ -14,6 +14,16 @@ The pillar ``ipv6``, checked before anything is changed; what the modules need; 
         - lookup: {packages: {firewall: [iptables, iptables-persistent]}}
         - require:
           - The pillar ipv6 makes sense
+
+    Listeners on IPv6 do not take IPv4:
+      ipv6.parameter:
+        - name: net.ipv6.bindv6only
+        - value: 1
+
+    The kernel parameter is as the pillar has it:
+      ipv6.parameter:
+        - name: net.ipv4.ip_local_port_range
+        - pillar: ipv6:sysctl
 """
 
 from __future__ import annotations
@@ -97,6 +107,60 @@ def provided(
     return {**ret, "result": False if lacking else done["result"], "changes": done["changes"], "comment": comment}
 
 
+def parameter(
+    name: str,
+    value: int | str | None = None,
+    config: str | None = None,
+    pillar: str | None = None,
+    **kwargs: Any,
+) -> dict[str, Any]:
+    """
+    A kernel parameter has a value, live and at the next boot.
+
+    name
+        The parameter, with dots: ``net.ipv6.bindv6only``. In the name of an interface, a dot is written as a slash:
+        ``net.ipv4.conf.eth0/100.rp_filter``.
+    value
+        Its value. Of several words it does not matter what is between them.
+    config
+        The file that sets it at boot: ``/etc/sysctl.conf``, or one in ``/etc/sysctl.d``; by default its ``local.conf``.
+        Only the lines of this parameter are touched.
+    pillar
+        The key of the parameters in the pillar, ``ipv6:sysctl``: ``value`` is taken from there, and ``config`` from
+        ``lookup:sysctl_file`` beside it. Named arguments take precedence.
+
+    The value at the next boot is what all files give, in the order in which systemd, or procps where systemd does not
+    run, reads them. If it is right already, no file is touched. If another file would still have the last word, the
+    state fails, under ``test=True`` too, and names its line. A parameter that comes with a module or an interface, and
+    does not exist yet, is only written.
+
+    Source: sysctl.d(5); sysctl(8).
+    """
+    given = {"value": value, "config": config, "pillar": pillar}
+    done: dict[str, Any] = __salt__["ipv6.parameter"](name, **given, test=_test(kwargs), **kwargs)
+    return done
+
+
+def parameter_absent(name: str, config: str | None = None, pillar: str | None = None, **kwargs: Any) -> dict[str, Any]:
+    """
+    A file does not set a kernel parameter at boot. Its live value stays until then, and what other files say.
+
+    name
+        The parameter, with dots.
+    config
+        The file: ``/etc/sysctl.conf``, or one in ``/etc/sysctl.d``; by default its ``local.conf``.
+    pillar
+        The key of the parameters in the pillar, ``ipv6:sysctl``: ``config`` is taken from ``lookup:sysctl_file`` beside
+        it.
+
+    ``net.ipv6.bindv6only`` stays as long as a service depends on it: without it, that would lose a family, or not
+    start. The comment then says which.
+    """
+    given = {"config": config, "pillar": pillar}
+    done: dict[str, Any] = __salt__["ipv6.parameter_absent"](name, **given, test=_test(kwargs), **kwargs)
+    return done
+
+
 def _install(name: str, found: dict[str, Any]) -> dict[str, Any]:
     if not found["packages"]:
         return dict(__states__["pip.installed"](name=name, pkgs=found["distributions"]))
@@ -113,7 +177,7 @@ def _answer(answers: dict[str, dict[str, str]]) -> None:
         for question, answer in questions.items()
     ]
     if lines:
-        told = __salt__["cmd.run_all"]("debconf-set-selections", stdin="\n".join(lines), python_shell=False)
+        told = __salt__["cmd.run_all"]("debconf-set-selections", stdin="\n".join(lines), python_shell=False, timeout=60)
         if told["retcode"]:
             raise CommandExecutionError(f"debconf-set-selections said: {told['stderr'] or told['stdout']}")
 

@@ -29,22 +29,14 @@ The tunnel is gone:
 {%-   endif %}
 {%- endif %}
 
-{%- set listeners = "net.ipv6.bindv6only" %}
 {%- set file = ipv6.get("lookup", {}).get("sysctl_file") %}
 {%- for key in ipv6.get("sysctl", {}) %}
 
 {{ (key ~ " is not set at boot") | json }}:
-  file.replace:
-    - name: {{ (file if file is string else lookup.sysctl_file) | json }}
-    - pattern: {{ ("^" ~ (key | regex_escape) ~ "\\s*=.*\\n") | json }}
-    - repl: ""
-    - ignore_if_missing: true
-    - backup: false
+  ipv6.parameter_absent:
+    - name: {{ key | json }}
+    - pillar: ipv6:sysctl
+    - config: {{ (file if file is string else lookup.sysctl_file) | json }}
     - require:
       - sls: ipv6.pillar
-{%-   if key == listeners %}
-    - unless:  # without it, some service would lose a family, or not start
-      - fun: service_listen.harmed
-        bindv6only: 0
-{%-   endif %}
 {%- endfor %}

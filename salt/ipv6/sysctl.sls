@@ -16,10 +16,12 @@ No service is harmed by the kernel's default for listeners:
 {%- set file = ipv6.get("lookup", {}).get("sysctl_file") %}
 {%- for key, value in ipv6.get("sysctl", {}).items() %}
 
-{{ (key ~ " is " ~ value)[:200] | json }}:  # a key of YAML has at most 1024 characters
-  sysctl.present:
+{%- set shown = "***" if key.endswith(("stable_secret", "tcp_fastopen_key")) else value %}
+
+{{ (key ~ " is " ~ shown)[:200] | json }}:  # a key of YAML has at most 1024 characters
+  ipv6.parameter:
     - name: {{ key | json }}
-    - value: {{ value | json }}
+    - pillar: ipv6:sysctl
     - config: {{ (file if file is string else lookup.sysctl_file) | json }}
     - require:
       - sls: ipv6.pillar
