@@ -265,6 +265,22 @@ def test_a_connection_that_is_older_than_the_tracking(converge: Converge, family
             connection.close()
 
 
+@pytest.mark.parametrize("family", SOCKETS)
+def test_it_may_have_been_opened_to_a_listener_of_both_families(converge: Converge, family: str) -> None:
+    """Over IPv4 too, which such a listener sees as IPv6, from ``::ffff:192.0.2.2``."""
+    rules = ["-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"]
+    with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as listener:
+        listener.settimeout(10)
+        with start(SPEAK, HOST[family], listener.getsockname()[1], "there", at=THERE) as other:
+            assert other.stdin
+            with listener.accept()[0] as connection:
+                connection.settimeout(3)
+                assert converge({"filter": {"INPUT": {"policy": "DROP", "rules": rules}}})["result"] is True
+                other.stdin.write("\n")
+                other.stdin.flush()
+                assert connection.recv(100) == b"a word"
+
+
 # --------------------------------------------------------------------------------------------------------------
 # Neighbour discovery
 

@@ -216,3 +216,23 @@ def test_a_service_that_misses_a_family_is_named(ipv4_only: Any, modules: Any) -
     verdict = modules.service_listen.audit()["dovecot"]
     assert "tcp/143" in verdict["misses"]["ipv6"]
     assert verdict["misses"]["ipv4"] == []
+
+
+def test_what_is_harmed_by_a_value_that_holds_already_is_told_and_no_failure(states: Any) -> None:
+    advice = "Converge them in the same run (ipv6:services), or list them in ipv6:sysctl_except."
+    said = "may lose a family on tcp/8300: its program is not known to set IPV6_V6ONLY by itself"
+
+    def gate(**given: Any) -> tuple[bool, list[str]]:
+        done = states.service_listen.unharmed("No service is harmed", **given)
+        assert done.changes == {}
+        return done.result, done.comment.splitlines()
+
+    with started("python"):
+        result, (first, harm, last) = gate()
+        assert (result, first, last) == (False, "With net.ipv6.bindv6only=1, at its next start:", advice)
+        assert harm.startswith("python3") and harm.endswith(said)
+        assert gate(bindv6only=0) == (True, ["no service is harmed by net.ipv6.bindv6only=0"])
+        daemons.bindv6only(1, at_boot=0)
+        assert gate(bindv6only=1) == (False, [first, harm, last])
+        daemons.bindv6only(1)
+        assert gate(bindv6only=1) == (True, [first, harm])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import types
 from typing import Any
 
 import _dualstack_dns_settings as dns_settings
@@ -222,7 +223,7 @@ def test_without_the_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_lexicon_and_its_libraries_say_is_without_the_values_of_its_options() -> None:
     said = "HTTPError: 401 for https://api.example/?token=a%2Bb%2Fc%20d&x=a+b/c d in zone 42"
     options = {"token": "a+b/c d", "id": 42}
-    assert aaaa_lexicon._clean(said, options) == "HTTPError: 401 for https://api.example/?token=***&x=*** in zone 42"
+    assert aaaa_lexicon._clean(said, options) == "HTTPError: 401 for https://api.example/?token=*** in zone 42"
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -384,3 +385,67 @@ def test_a_provider_whose_servers_are_none() -> None:
     given = {"names": ["www.example.org"], "provider": "mine"}
     with pytest.raises(CommandExecutionError, match="has a wrong server: 'ns1' is not the address of a name server"):
         dns_settings.wish("x", given, None, {"ipv6": {"dns": {"mine": {}}}}, providers)
+
+
+@pytest.mark.parametrize("value", [None, 5, "x", [SECRET]])
+def test_what_is_no_pillar_of_dns(value: Any) -> None:
+    kind = {"NoneType": "nothing", "int": "an int", "str": "a str", "list": "a list"}[type(value).__name__]
+    keys = "provider, names, address, ttl, exclusive, withdraw_when_broken, servers, deadline"
+    assert errors(value) == [f"expected a mapping with {keys}, found {kind}"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "kind"),
+    [
+        *(("keys", value, kind) for value, kind in (([], "a list"), (None, "nothing"))),
+        *((key, value, kind) for key in ("required", "servers") for value, kind in (("x", "a str"), ({}, "a dict"))),
+        *(
+            (key, value, kind)
+            for key in ("withdraws", "sets_ttl", "replaces", "atomic")
+            for value, kind in ((1, "an int"), (None, "nothing"), ("yes", "a str"))
+        ),
+    ],
+)
+def test_a_provider_that_says_something_odd_of_itself(key: str, value: Any, kind: str) -> None:
+    odd: Any = types.SimpleNamespace(about=lambda _: {key: value}, errors=lambda *_: [])
+    assert dns_settings.errors({"provider": "odd", "names": ["www.example.org"], "odd": {}}, {"odd": odd}) == [
+        f"provider: odd cannot be used: its function about has {kind} for {key}"
+    ]
+
+
+def test_what_a_provider_can_do_that_says_nothing_of_itself() -> None:
+    plain: Any = types.SimpleNamespace(about=lambda _: {}, errors=lambda *_: [])
+    given = {"provider": "plain", "address": "2001:db8::1"}
+    found = dns_settings.wish("www.example.org", given, None, {"ipv6": {"dns": {"plain": {}}}}, {"plain": plain})
+    assert found.about == {
+        **{"keys": {}, "required": [], "withdraws": True, "sets_ttl": True, "replaces": False},
+        **{"atomic": False, "servers": []},
+    }
+    assert (found.names, found.ttl, found.exclusive, found.deadline) == (["www.example.org"], 3600, False, 60)
+
+
+@pytest.mark.parametrize(("length", "good"), [(253, True), (254, False)])
+def test_how_long_a_name_may_be(length: int, good: bool) -> None:
+    name = f"{'a' * 61}." * 4
+    name += "b" * (length - len(name))
+    assert len(name) == length
+    assert (errors(dns("command", names=[name])) == []) is good
+    assert (errors(dns("command", names=[f"{name}."])) == []) is good
+
+
+@pytest.mark.parametrize(
+    ("key", "good", "bad"),
+    [
+        ("ttl", [0, 1, 2**31 - 1], [-1, 2**31, 1.0, "60", True]),
+        ("deadline", [0.1, 1, 3600], [0, -1, 3600.1, "60", True]),
+        ("servers", [["192.0.2.53#1"], ["192.0.2.53#65535"]], [["192.0.2.53#0"], ["192.0.2.53#x"], [5], {}]),
+        ("exclusive", [True, False], [0, 1, "true"]),
+        ("withdraw_when_broken", [True, False], [0, 1, "true"]),
+    ],
+)
+def test_the_limits_of_a_value(key: str, good: list[Any], bad: list[Any]) -> None:
+    for value in good:
+        assert errors(dns(**{key: value})) == []
+    for value in bad:
+        (problem,) = errors(dns(**{key: value}))
+        assert problem.startswith(f"{key}: ")

@@ -155,3 +155,61 @@ def test_a_long_chain_that_is_turned_round() -> None:
         [],
     )
     assert len(kept["changes"]["raw OUTPUT"]["moved"]) == len(rules) - 1
+
+
+def test_what_is_reported_of_a_chain_that_comes_and_of_one_that_goes() -> None:
+    tables = wanted("-p tcp -j a", "-p udp -j b", "-j c")
+    del tables["filter"]["OLD"]
+    tables["filter"]["NEW"] = {"policy": None, "rules": ["-j RETURN"]}
+    tables["filter"]["BARE"] = {"policy": None, "rules": []}
+    found = firewall_delta.tables(LIVE, tables, PRESERVE)
+    assert found["changes"] == {
+        "filter NEW": {"chain": {"old": "absent", "new": "present"}, "added": ["-j RETURN"]},
+        "filter BARE": {"chain": {"old": "absent", "new": "present"}},
+        "filter OLD": {"chain": {"old": "present", "new": "absent"}, "removed": ["-j RETURN"]},
+    }
+    assert "OLD" not in found["after"]["filter"]
+    assert found["after"]["filter"]["BARE"] == {"policy": None, "rules": []}
+
+
+def test_what_is_reported_of_rules() -> None:
+    found = firewall_delta.tables(LIVE, wanted("-j c", "-p tcp -j a", "-j d", "-j d"), PRESERVE)
+    assert found["changes"] == {
+        "filter INPUT": {"removed": ["-p udp -j b"], "added": ["-j d", "-j d"], "moved": ["-p tcp -j a"]}
+    }
+
+
+def test_a_table_that_is_not_wanted_is_left_alone() -> None:
+    live: firewall_save.Tables = {**LIVE, "nat": {"OUTPUT": {"policy": "ACCEPT", "rules": ["-j x"]}}}
+    found = firewall_delta.tables(live, wanted("-p tcp -j a", "-p udp -j b", "-j c"), PRESERVE)
+    assert (found["changes"], found["script"], found["after"]) == ({}, "", live)
+
+
+def test_a_table_that_is_not_live_is_made() -> None:
+    raw: firewall_save.Tables = {
+        "raw": {"OUTPUT": {"policy": "ACCEPT", "rules": ["-j x"]}, "X": {"policy": None, "rules": []}}
+    }
+    found = firewall_delta.tables({}, raw, [])
+    assert found["script"].splitlines() == ["*raw", "-N X", "-A OUTPUT -j x", "COMMIT"]
+    assert found["after"]["raw"]["OUTPUT"] == {"policy": "ACCEPT", "rules": ["-j x"]}
+    assert set(found["changes"]) == {"raw OUTPUT", "raw X"}
+
+
+@pytest.mark.parametrize("rule", ["-i docker0 -j ACCEPT", "-o docker0 -j ACCEPT", "-g f2b-x", "-p tcp -j f2b-x"])
+def test_a_rule_that_names_what_belongs_to_others_is_theirs(rule: str) -> None:
+    live: firewall_save.Tables = {"filter": {"INPUT": {"policy": "ACCEPT", "rules": [rule, "-j c", rule]}}}
+    empty: firewall_save.Tables = {"filter": {"INPUT": {"policy": "", "rules": []}}}
+    found = firewall_delta.tables(live, empty, PRESERVE)
+    assert found["after"]["filter"]["INPUT"] == {"policy": "ACCEPT", "rules": [rule, rule]}
+    assert firewall_delta.own(live, PRESERVE)["filter"]["INPUT"]["rules"] == ["-j c"]
+    assert firewall_delta.tables(live, empty, [])["after"]["filter"]["INPUT"]["rules"] == []
+
+
+def test_one_of_two_equal_rules_is_kept() -> None:
+    """Those that are one too many are removed; a registered rule is kept beside a wanted one that is the same."""
+    live: firewall_save.Tables = {"filter": {"INPUT": {"policy": "ACCEPT", "rules": ["-j c", "-j c", "-j c"]}}}
+    one: firewall_save.Tables = {"filter": {"INPUT": {"policy": "ACCEPT", "rules": ["-j c"]}}}
+    found = firewall_delta.tables(live, one, [])
+    assert found["changes"] == {"filter INPUT": {"removed": ["-j c", "-j c"]}}
+    assert found["after"] == one
+    assert firewall_delta.tables(live, one, [], {"filter": {"INPUT": ["-j c"]}})["changes"] == {}

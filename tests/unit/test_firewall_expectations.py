@@ -89,6 +89,10 @@ def test_what_is_tried(entry: dict[str, Any], expected: list[tuple[Any, ...]]) -
             ":to: nd comes in, from a neighbour; it has neither from nor direction",
         ),
         (
+            {"to": ["tcp/22", "nd"], "direction": "in"},
+            ":to: nd comes in, from a neighbour; it has neither from nor direction",
+        ),
+        (
             {"to": "tcp/22", "from": "192.0.2.1", "address": "2001:db8::1"},
             ": no family is left; family, to, from and address have none in common",
         ),
@@ -110,3 +114,45 @@ def test_every_error_is_reported_at_once() -> None:
     assert firewall_expectations.errors({"to": "tcp/22"}) == [": expected a list, found {'to': 'tcp/22'}"]
     with pytest.raises(SaltInvocationError, match=r"expect\[0\]:to: 'x' is not .*\nexpect\[0\]:verdict: missing"):
         firewall_view.expectations([{"to": "x"}])
+
+
+def test_all_that_is_known_of_a_packet() -> None:
+    entry = {"to": ["tcp/1,65535", "nd"], "verdict": "deny", "interface": "eth0", "family": "ipv6"}
+    usual: dict[str, Any] = {
+        "family": "ipv6",
+        "direction": "in",
+        "own": None,
+        "interface": "eth0",
+        "verdict": "deny",
+        "why": "expect[0]",
+    }
+    assert firewall_expectations.read([entry])[0] == [
+        {**usual, "protocol": "tcp", "remote": None, "port": 1},
+        {**usual, "protocol": "tcp", "remote": None, "port": 65535},
+        {**usual, "protocol": "nd", "remote": "fe80::1", "port": None},
+    ]
+    out = {"to": "udp/53", "verdict": "reject", "direction": "out", "address": ["192.0.2.53", "2001:db8::53"]}
+    found = firewall_expectations.read([{"to": "icmp", "verdict": "drop", "direction": "in", "family": "ipv4"}, out])[0]
+    usual = {"protocol": "udp", "port": 53, "own": None, "interface": None, "verdict": "reject", "why": "expect[1]"}
+    assert found == [
+        {**usual, "family": "ipv4", "direction": "in", "protocol": "icmp", "port": None, "remote": None,
+         "verdict": "drop", "why": "expect[0]"},
+        {**usual, "family": "ipv4", "direction": "out", "remote": "192.0.2.53"},
+        {**usual, "family": "ipv6", "direction": "out", "remote": "2001:db8::53"},
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("address", ["255.255.255.255", "0.0.0.0", "::", "224.0.0.1", "ff02::1"])
+def test_an_address_that_no_host_has(address: str) -> None:
+    for key in ("from", "address"):
+        problems = firewall_expectations.errors([{"to": "tcp/22", "verdict": "accept", key: address}])
+        assert problems == [f"[0]:{key}: {address!r} is not the address of a host"]
+
+
+@pytest.mark.parametrize("name", ["eth0", "he-ipv6", "br_0", "eth0.100", "veth@if2", "x", "a" * 15])
+def test_the_name_of_an_interface(name: str) -> None:
+    entry = {"to": "tcp/22", "verdict": "accept", "interface": name}
+    assert firewall_expectations.errors([entry]) == []
+    assert (
+        len(firewall_expectations.errors([{**entry, "interface": f"{name} "}, {**entry, "interface": "b" * 16}])) == 2
+    )

@@ -373,3 +373,30 @@ def test_a_protocol_that_ipv6_does_not_have() -> None:
     assert firewall_fold.audit(tables)[0]["text"] == (
         "filter INPUT: IPv6 has `-p icmp -j ACCEPT`, but no packet has this protocol there"
     )
+
+
+@pytest.mark.parametrize(
+    ("protocol", "number"),
+    [
+        *(("icmp", "0x1"), ("1", "0x1"), ("ipv6-route", "0x2b"), ("ipv6-frag", "0x2c"), ("ah", "0x33")),
+        ("ipv6-opts", "0x3c"),
+    ],
+)
+def test_a_protocol_that_no_packet_has_stays_what_it_is(protocol: str, number: str) -> None:
+    """ip6tables takes it, and it matches nothing: by its name, it would be translated to what was probably meant."""
+    for option in ("-p", "-m conntrack --ctproto", "-m ipvs --vproto"):
+        if option != "-p" and protocol not in ("icmp", "1"):
+            continue
+        tables = {"ipv4": {}, "ipv6": {"filter": {"INPUT": chain(f"{option} {protocol} -j DROP")}}}
+        adopted = firewall_fold.adopt(tables)["tables"]["filter"]["INPUT"]["rules"]
+        assert adopted == [{"family": "ipv6", "rule": f"{option} {number} -j DROP"}]
+
+
+@pytest.mark.parametrize(("target", "reported"), [("ACCEPT", False), ("DROP", True)])
+def test_what_ipv6_accepts_as_a_whole_is_not_missing_there(target: str, reported: bool) -> None:
+    rule = f"-p icmp -m icmp --icmp-type 8 -j {target}"
+    tables = {
+        "ipv4": {"filter": {"INPUT": chain("-p icmp -j ACCEPT", rule)}},
+        "ipv6": {"filter": {"INPUT": chain("-p ipv6-icmp -j ACCEPT")}},
+    }
+    assert [each["rule"] for each in firewall_fold.audit(tables)] == ([rule] if reported else [])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import _dualstack_firewall_delta as firewall_delta
 import _dualstack_firewall_ruleset as firewall_ruleset
 import pytest
 from salt.exceptions import SaltInvocationError
@@ -160,3 +161,99 @@ def test_all_errors_at_once() -> None:
     assert [each.partition(": ")[0] for each in found] == [
         "save", "tables:nut", "tables:filter:INPUT:rules[0]", "tables:filter:INPUT:rules[2]",
     ]  # fmt: skip
+
+
+OTHERS = {
+    "Docker": "DOCKER DOCKER-USER DOCKER-ISOLATION-STAGE-1 docker0 br-0123456789ab",
+    "fail2ban": "f2b-sshd fail2ban-ssh",
+    "sshguard": "sshguard",
+    "libvirt": "LIBVIRT_INP LIBVIRT_FWO virbr0 virbr12",
+    "Kubernetes": "KUBE-SERVICES KUBE-SVC-ABC CNI-FORWARD CNI-DN-1 cali-INPUT CILIUM_INPUT FLANNEL-FWD",
+    "Podman": "NETAVARK_FORWARD NETAVARK-1234",
+    "Tailscale": "ts-input ts-forward",
+}
+
+
+@pytest.mark.parametrize("name", [name for names in OTHERS.values() for name in names.split()])
+def test_the_chains_of_well_known_programs_are_theirs(name: str) -> None:
+    preserve = firewall_ruleset.build({"tables": {}})["preserve"]
+    assert firewall_delta.foreign(name, preserve)
+    assert firewall_ruleset.build({"tables": {}, "preserve": ["x"]})["preserve"] == ["x"]
+    assert firewall_ruleset.build({"tables": {}, "preserve": None})["preserve"] == []
+
+
+@pytest.mark.parametrize("name", ["INPUT", "OWN", "br-lan", "eth0", "br-0123456789abc", "br-0123456789AB", "sshguard2"])
+def test_other_chains_are_not(name: str) -> None:
+    assert not firewall_delta.foreign(name, firewall_ruleset.build({"tables": {}})["preserve"])
+
+
+def test_all_that_ipv6_needs() -> None:
+    """RFC 4890, sections 4.3.1 and 4.4.1."""
+    accept = "-p ipv6-icmp -m icmp6 --icmpv6-type"
+    echo = ["echo-request", "echo-reply"]
+    names = ["destination-unreachable", "packet-too-big", "time-exceeded", "parameter-problem", *echo]
+    transit = [f"{accept} {name} -j ACCEPT" for name in names]
+    neighbours = [f"{accept} {kind} -m hl --hl-eq 255 -j ACCEPT" for kind in (133, 134, 135, 136, 141, 142, 148, 149)]
+    assert firewall_ruleset.essential("FORWARD") == transit
+    for chain, local in {
+        "INPUT": "-s fe80::/10 ",
+        "PREROUTING": "-s fe80::/10 ",
+        "OUTPUT": "",
+        "POSTROUTING": "",
+    }.items():
+        assert firewall_ruleset.essential(chain) == [
+            *transit,
+            *neighbours,
+            *(f"{local}{accept} {kind} -j ACCEPT" for kind in (130, 131, 132, 143)),
+            *(f"{local}{accept} {kind} -m hl --hl-eq 1 -j ACCEPT" for kind in (151, 152, 153)),
+        ]
+
+
+@pytest.mark.parametrize(
+    ("table", "drops"),
+    [
+        ({"PREROUTING": {"policy": "DROP"}}, True),
+        ({"PREROUTING": ["-s 192.0.2.1 -j ACCEPT", "-m rpfilter --invert -j DROP"]}, True),
+        ({"OWN": ["-j DROP"], "PREROUTING": []}, True),
+        ({"PREROUTING": ["-j ACCEPT"], "OUTPUT": {"policy": "ACCEPT"}}, False),
+    ],
+)
+def test_a_table_that_drops_lets_in_what_ipv6_needs(table: dict[str, Any], drops: bool) -> None:
+    for name in ("raw", "mangle"):
+        built = firewall_ruleset.build({"tables": {name: table}})["tables"]
+        front = firewall_ruleset.essential("PREROUTING")
+        assert (built["ipv6"][name]["PREROUTING"]["rules"][: len(front)] == front) is drops
+        assert not any("icmp" in rule for rule in built["ipv4"][name]["PREROUTING"]["rules"])
+    nat = {"OWN": ["-j DNAT --to-destination 2001:db8::1"], "PREROUTING": {"policy": "DROP"}}
+    assert firewall_ruleset.build({"tables": {"nat": nat}})["tables"]["ipv6"]["nat"]["PREROUTING"]["rules"] == []
+
+
+@pytest.mark.parametrize("key", ["icmpv6_essential", "clamp_mss", "save"])
+@pytest.mark.parametrize("value", ["yes", 1, 0, None, []])
+def test_a_switch_is_on_or_off(key: str, value: Any) -> None:
+    found = firewall_ruleset.errors({"tables": {}, key: value})
+    assert found == [f"{key}: {value!r} is neither true nor false"]
+    assert (
+        firewall_ruleset.errors({"tables": {}, key: True}) == firewall_ruleset.errors({"tables": {}, key: False}) == []
+    )
+
+
+@pytest.mark.parametrize("name", ["A", "_x", "9", "a.b-c_d:e", "é" * 14, "A" * 28])
+def test_a_name_of_a_chain(name: str) -> None:
+    found = firewall_ruleset.errors({"tables": {"filter": {name: []}}})
+    assert (found == []) is name.isascii()
+    assert firewall_ruleset.errors({"tables": {"filter": {f"{name[:20]};": []}}}) != []
+
+
+def test_the_implied_rules_say_where_they_come_from() -> None:
+    firewall = {"tables": {"filter": {"INPUT": ["-i lo -j ACCEPT"], "OUTPUT": []}}, "clamp_mss": True}
+    built = firewall_ruleset.build(firewall, TUNNEL)
+    origins = built["origins"]
+    assert origins["ipv4"]["filter"]["OUTPUT"] == ["tunnel:endpoint"]
+    assert origins["ipv6"]["mangle"]["FORWARD"] == ["clamp_mss"] * 2
+    assert set(origins["ipv6"]["filter"]["OUTPUT"]) == {"icmpv6_essential"}
+    for family in ("ipv4", "ipv6"):
+        for table, chains in built["tables"][family].items():
+            for chain, each in chains.items():
+                assert len(origins[family][table][chain]) == len(each["rules"])
+    assert "mangle" in built["tables"]["ipv4"], "else what is there in IPv4 would be left alone"

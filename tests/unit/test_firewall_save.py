@@ -53,3 +53,35 @@ def test_what_no_restore_would_take_is_refused(text: str, complaint: str) -> Non
 
 def test_a_policy_that_nobody_has_stated_is_accept() -> None:
     assert ":INPUT ACCEPT " in firewall_save.render({"filter": {"INPUT": {"policy": "", "rules": []}}})
+
+
+def test_the_chains_that_every_kernel_has() -> None:
+    """A table that was never used is as good as one with empty chains that accept."""
+    assert firewall_save.BUILT_IN == {
+        "raw": ("PREROUTING", "OUTPUT"),
+        "mangle": ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"),
+        "nat": ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"),
+        "filter": ("INPUT", "FORWARD", "OUTPUT"),
+        "security": ("INPUT", "FORWARD", "OUTPUT"),
+    }
+    unused: firewall_save.Chain = {"policy": "ACCEPT", "rules": []}
+    for table, chains in firewall_save.BUILT_IN.items():
+        assert firewall_save.empty(table) == dict.fromkeys(chains, unused)
+
+
+@pytest.mark.parametrize("line", [":INPUT DROP [0:0]", "-A INPUT -j DROP", "COMMIT", "*filter\n*nat", "nonsense"])
+def test_a_line_where_it_does_not_belong_is_refused(line: str) -> None:
+    with pytest.raises(CommandExecutionError, match=r"line \d does not belong in an iptables ruleset: "):
+        firewall_save.parse(f"# a comment\n\n{line}\n")
+
+
+def test_the_text_for_a_restore() -> None:
+    assert firewall_save.render(TABLES).splitlines() == [
+        "*filter",
+        ":INPUT DROP [0:0]",
+        ":FORWARD ACCEPT [0:0]",
+        ":OWN - [0:0]",
+        '-A INPUT -m comment --comment "[1:2] -A INPUT" -j OWN',
+        "-A INPUT",
+        "COMMIT",
+    ]

@@ -104,6 +104,19 @@ def test_debian_serves_both_families_as_it_is() -> None:
     assert (result["files"], result["bindv6only"]) == ({}, None)
 
 
+def test_all_that_is_said_of_a_listener() -> None:
+    (found,) = listen_apache2.listeners(one("\nListen 0.0.0.0:8080"))
+    assert found == {
+        "port": 8080,
+        "transport": "tcp",
+        "address": "0.0.0.0",
+        "v6only": None,
+        "file": MAIN,
+        "line": 2,
+        "note": "",
+    }
+
+
 def debian_listeners() -> list[dict[str, Any]]:
     return listen_apache2.listeners(debian(DEBIAN_PORTS))
 
@@ -120,6 +133,10 @@ def test_an_included_file_is_changed_and_nothing_else_in_it() -> None:
         ("  listen\t0.0.0.0:8443   https\n", "  listen\t8443   https\n"),
         ('Listen "0.0.0.0:80"\n', 'Listen "80"\n'),
         ("Listen \\\n  0.0.0.0:80 \\\n  http\n", "Listen \\\n  80 \\\n  http\n"),
+        *(
+            (f"<{each} x>\nListen 0.0.0.0:80\n</{each}>\n", f"<{each} x>\nListen 80\n</{each}>\n")
+            for each in ("IfModule", "IfVersion", "IfFile", "IfDirective", "IfSection")
+        ),
         ("<IfDefine A>\nListen 0.0.0.0:80\n</IfDefine>\n", "<IfDefine A>\nListen 80\n</IfDefine>\n"),
         ("Listen 0.0.0.0:80\nListen 0.0.0.0:81\n", "Listen 80\nListen 81\n"),
         ("# \udcff\nListen 0.0.0.0:80\n", "# \udcff\nListen 80\n"),
@@ -143,6 +160,7 @@ def test_ipv4_alone_becomes_the_port_alone(before: str, after: str) -> None:
         "Listen 80\nListen 0.0.0.0:80\n",
         "Listen 127.0.0.1:80\nListen 192.0.2.1:81\n",
         "Listen 0.0.0.0:80\nListen [2001:db8::1]:80\n",
+        "Listen [2001:db8::1]:80\nListen 80\n",
         "Listen ${PORT}\nListen 0.0.0.0:${PORT}\n",
         "<Macro Site $port>\nListen 0.0.0.0:80\n</Macro>\n",
         "<VirtualHost *:80>\nListen 0.0.0.0:80\n</VirtualHost>\n",
@@ -156,6 +174,7 @@ def test_what_is_right_or_cannot_be_decided_stays(text: str) -> None:
 
 
 def test_what_the_kernel_will_see() -> None:
+    assert sockets("Listen 1\nListen 65535") == [("::", 1, False), ("::", 65535, False)]
     text = "Listen 0.0.0.0:80\nListen [::]:80\nListen [::1]:81\nListen 192.0.2.1:82\nListen ${A}\nListen a.example:83"
     assert sockets(text) == [
         ("0.0.0.0", 80, None),
@@ -171,9 +190,12 @@ def test_what_the_kernel_will_see() -> None:
     ("text", "note"),
     [
         ("Listen 127.0.0.1:80", f"{MAIN}:1: `Listen 127.0.0.1:80`: loopback: left alone"),
+        ("Listen \\\n 80\nListen 127.0.0.1:81", f"{MAIN}:3: `Listen 127.0.0.1:81`: loopback: left alone"),
         ("\nListen 192.0.2.1:80", f"{MAIN}:2: `Listen 192.0.2.1:80`: a specific address: left alone"),
         ("Listen example.org:80", f"{MAIN}:1: `Listen example.org:80`: a host name: left alone"),
         ("Listen ${PORT}", f"{MAIN}:1: `Listen ${{PORT}}`: a variable: cannot decide"),
+        ("Listen 65536", f"{MAIN}:1: `Listen 65536`: no address and port: cannot decide"),
+        ("Listen 0", f"{MAIN}:1: `Listen 0`: no address and port: cannot decide"),
         ("Listen 70000", f"{MAIN}:1: `Listen 70000`: no address and port: cannot decide"),
         ("<Macro A>\nListen 80\n</Macro>", f"{MAIN}:2: `Listen 80`: inside a macro: cannot decide"),
         (
@@ -189,6 +211,25 @@ def test_what_the_kernel_will_see() -> None:
 )
 def test_what_is_left_alone_is_reported(text: str, note: str) -> None:
     assert note in notes(text)
+
+
+def test_access_lists_learn_ipv6_as_soon_as_there_is_some() -> None:
+    text = "Listen {}\n<Location /status>\nRequire ip 127.0.0.1{}\n</Location>\n"
+    both = text.format("80", " ::1")
+    assert changed(text.format("0.0.0.0:80", "")) == changed(text.format("80", "")) == both
+    assert changed(text.format("[::]:80", "")) == text.format("[::]:80", " ::1")
+    for alone in ("127.0.0.1:80", "192.0.2.1:80"):
+        assert changed(text.format(alone, "")) == text.format(alone, "")
+
+
+def test_there_is_one_note_for_each_address() -> None:
+    for address, note in (
+        ("127.0.0.1", "loopback: left alone"),
+        ("192.0.2.1", "a specific address: left alone"),
+        ("[2001:db8::1]", "a specific address: left alone"),
+    ):
+        assert notes(f"Listen {address}:80") == f"{MAIN}:1: `Listen {address}:80`: {note}"
+    assert notes("Listen 80\nListen [::]:81\nListen 0.0.0.0:82") == ""
 
 
 def test_hosts_that_answer_over_ipv6_are_not_told() -> None:
@@ -271,7 +312,7 @@ def test_sections_that_do_not_match_are_errors_with_their_place(text: str, said:
 
 
 def test_a_file_that_includes_itself_is_an_error() -> None:
-    with pytest.raises(SaltInvocationError, match="is included without an end"):
+    with pytest.raises(SaltInvocationError, match=f"^{MAIN}:2:1: {MAIN} is included without an end"):
         listen_apache2.listeners({MAIN: {"text": "\nInclude *", "includes": [[MAIN]]}})
 
 

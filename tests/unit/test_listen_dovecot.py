@@ -208,6 +208,7 @@ def test_all_other_lines_stay_byte_by_byte() -> None:
         ("127.0.0.1", ["`127.0.0.1` is loopback"]),
         ("127.0.0.1, [::1]", ["`127.0.0.1` is loopback", "`[::1]` is loopback"]),
         ("localhost", ["`localhost` is loopback"]),
+        ("ip6-localhost", ["`ip6-localhost` is loopback"]),
         ("192.0.2.1", ["`192.0.2.1` is a specific address"]),
         ("mail.example.org", ["`mail.example.org` is a host name"]),
         ("$ENV:ADDRESS", ["`$ENV:ADDRESS` is a macro"]),
@@ -266,10 +267,12 @@ def test_two_blocks_that_share_the_families_of_a_port_stay() -> None:
     ("text", "ports"),
     [
         ("", [143, 993, 110, 995]),
+        (block("port = 24", service="lmtp", name="lmtp"), [143, 993, 110, 995, 24]),
         ("protocols = imap\n", [143, 993]),
         ("protocols = imap pop3\nssl = no\n", [143, 110]),
         ("protocols = imap\nssl = required\n", [143, 993]),
         ("protocols = submission sieve lmtp\n", [587, 4190]),
+        ("protocols = managesieve\n", [4190]),
         ("protocols = imaps\n", [993]),
         ("protocols = none\n", []),
         ("protocols = pop3\n" + block("port = 10110", service="pop3-login", name="pop3"), [995, 10110]),
@@ -329,6 +332,7 @@ def test_dovecot_2_reads_one_port_for_all_addresses() -> None:
     text = service + "protocol imap {\n  listen = *:10143\n}\n"
     assert one(text) == text.replace("*:10143", "*, [::]:10143")
     assert {(10143, "0.0.0.0"), (10143, "::"), (993, "::")} <= set(sockets(one(text)))
+    assert "the port in `listen` is written for Dovecot 2.0 to 2.3; newer ones want it" in notes(text)[0]
     specific = service + "protocol imap {\n  listen = 192.0.2.1, *:10143\n}\n"
     assert one(specific) == specific
     assert "write an inet_listener block" in notes(specific)[0]
@@ -438,7 +442,17 @@ def test_a_wrong_option_is_reported() -> None:
 
 def test_about_is_plain_data() -> None:
     about = listen_dovecot.about()
-    assert set(about) == {"files", "processes", "units", "init", "sets_v6only", "options", "check", "protocols"}
+    assert set(about) == {
+        "files",
+        "processes",
+        "units",
+        "init",
+        "sets_v6only",
+        "options",
+        "check",
+        "protocols",
+        "words",
+    }
     assert any(fnmatch.fnmatchcase("/usr/sbin/dovecot -F", pattern) for pattern in about["processes"])
     assert about["protocols"][993] == "imaps"
     assert list(about["options"]) == ["explicit"]

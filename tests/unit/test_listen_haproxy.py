@@ -80,8 +80,8 @@ def test_a_whole_file_is_seen() -> None:
 def test_a_whole_file_becomes_dual_stack_and_the_rest_stays() -> None:
     assert converged(WHOLE) == DUAL
     notes = listen_haproxy.dual_stack(given(WHOLE), {})["notes"]
-    assert f"{MAIN}:3: /run/haproxy/admin.sock: a Unix socket: left alone" in notes
-    assert f"{MAIN}:15: 127.0.0.1:8080: loopback: left alone" in notes
+    assert f"{MAIN}:3: `/run/haproxy/admin.sock`: a Unix socket: left alone" in notes
+    assert f"{MAIN}:15: `127.0.0.1:8080`: loopback: left alone" in notes
     assert f"{MAIN}:16: `src` knows this host as 127.0.0.0/8 only; over IPv6 it is ::1" in notes
     assert "::ffff:" not in "".join(notes)
 
@@ -121,6 +121,9 @@ def test_line_ends_tabs_and_strange_bytes_stay() -> None:
         ("bind :::80 v6only", (80, "tcp", "::", True, "")),
         ("bind :::80 v4v6 v6only", (80, "tcp", "::", True, "")),
         ("bind :::80 name v6only", (80, "tcp", "::", None, "")),
+        ("bind :::80 interface v6only", (80, "tcp", "::", None, "")),
+        ("bind :::80 namespace v6only", (80, "tcp", "::", None, "")),
+        ("bind :::80 user v6only group v4v6", (80, "tcp", "::", None, "")),
         ("bind :::80#v4v6", (80, "tcp", "::", None, "")),
         ('bind "*:80" v4v6', (80, "tcp", "0.0.0.0", None, "")),
         ("bind '*':80", (80, "tcp", "0.0.0.0", None, "")),
@@ -135,6 +138,9 @@ def test_line_ends_tabs_and_strange_bytes_stay() -> None:
         ("stats socket :9999 level admin", (9999, "tcp", "0.0.0.0", None, "the administrator's socket: left alone")),
         ("listen old *:80", (80, "tcp", "0.0.0.0", None, "")),
         ("bind fd@3", (None, "tcp", "0.0.0.0", None, "a socket that is inherited: cannot decide")),
+        ("bind sockpair@3", (None, "tcp", "0.0.0.0", None, "a socket that is inherited: cannot decide")),
+        ("bind rev@x/y", (None, "tcp", "0.0.0.0", None, "a socket that is inherited: cannot decide")),
+        ("bind rhttp@x/y", (None, "tcp", "0.0.0.0", None, "a socket that is inherited: cannot decide")),
         ('bind "fd@${FD}"', (None, "tcp", "0.0.0.0", None, "a socket that is inherited: cannot decide")),
         ('bind "*:$PORT"', (None, "tcp", "0.0.0.0", None, "a variable: cannot decide")),
         ('bind *:"${PORT-80}"', (None, "tcp", "0.0.0.0", None, "a variable: cannot decide")),
@@ -148,7 +154,11 @@ def test_every_form_of_an_address_is_known(line: str, listener: tuple) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["bind /run/x", "bind unix@x,abns@y", "bind", "stats enable", "#bind *:80", "bindx *:80"]
+    "line",
+    [
+        *("bind /run/x", "bind unix@x,abns@y", "bind uxst@x,uxdg@x,abnsz@x"),
+        *("bind", "stats enable", "#bind *:80", "bindx *:80"),
+    ],
 )
 def test_what_is_no_port_is_no_listener(line: str) -> None:
     assert seen(f"frontend a\n {line}\n") == []
@@ -194,6 +204,7 @@ def test_a_range_is_every_port_of_it() -> None:
         ),
         ("bind *:80,:::80,:::443", "bind *:80,:::80,:::443,*:443 v6only"),
         ("bind :::80,*:81 v4v6", "bind :::80,*:80,*:81,:::81 v6only"),
+        ('bind *:80,"/run/$X","fd@$FD"', 'bind *:80,:::80,"/run/$X","fd@$FD" v6only'),
         ('bind *:80,"*:$PORT",fd@3', 'bind *:80,:::80,"*:$PORT",fd@3 v6only'),
         # dual already
         ("bind :::80 v4v6", "bind :::80 v4v6"),
@@ -273,11 +284,25 @@ def test_conditions_are_taken_as_true() -> None:
     assert converged(text) == text.replace("*:80", "*:80,:::80 v6only").replace("*:81", "*:81,:::81 v6only")
 
 
+def test_conditions_inside_of_conditions_end_one_by_one() -> None:
+    text = "frontend a\n.if defined(X)\n.if defined(Y)\n.endif\n bind *:80\n.endif\n bind *:81\n"
+    assert [each[4] for each in seen(text)] == ["inside .if: taken as in force", ""]
+
+
+def test_a_condition_on_clients_counts_unless_it_is_a_comment_or_knows_ipv6() -> None:
+    def noted(line: str) -> int:
+        return len(listen_haproxy.dual_stack(given(f"frontend a\n{line}\n"), {})["notes"])
+
+    assert [noted(" acl a src 127.0.0.1"), noted("\tuse_backend b if { src 127.0.0.0/8 }")] == [1, 1]
+    for line in (" # acl a src 127.0.0.1", "#acl a src 127.0.0.1", " acl a src 127.0.0.1 ::1", " acl a src 10.127.0.1"):
+        assert noted(line) == 0
+
+
 def test_the_plain_data_of_the_service() -> None:
     about = listen_haproxy.about()
     assert about["files"] == [MAIN]
     assert about["options"] == {}
-    assert set(about) == {"files", "processes", "units", "init", "options", "check", "protocols"}
+    assert set(about) == {"files", "processes", "units", "init", "options", "check", "protocols", "words"}
     assert listen_haproxy.includes(MAIN, WHOLE) == []
     assert listen_haproxy.dual_stack({}, {}) == {"files": {}, "bindv6only": None, "notes": []}
 
@@ -294,3 +319,9 @@ def test_no_text_whatever_is_a_traceback() -> None:
             converged(text)
         except SaltInvocationError as error:
             assert str(error).startswith(f"{MAIN}:")
+
+
+def test_escapes_are_read_as_haproxy_reads_them() -> None:
+    text = r"bind a\ \#\\\'\"\$\n\r\t\z:80"
+    (found,) = listen_haproxy.listeners(given(f"frontend a\n {text}\n"))
+    assert (found["address"], found["port"]) == ("a #\\'\"$\n\r\t\\z", 80)

@@ -114,18 +114,33 @@ def test_line_ends_and_strange_bytes_stay() -> None:
         ('server.tag = "a\\"#{b\n"\nserver.port = 91 # "', [(91, "0.0.0.0", None, 3, "")]),
         ('ssl.engine = "enable"', [(443, "0.0.0.0", None, 0, "")]),
         ('server.bind = "[::]"', [(80, "::", True, 1, "")]),
+        ('server.bind = "2001:db8::1"', [(None, "2001:db8::1", True, 1, "not plain text: cannot decide")]),
+        ("server.port = # the port\n91", [(91, "0.0.0.0", None, 1, "")]),
         ('server.bind = "[::]:8085"', [(8085, "::", True, 1, "")]),
         ('server.bind = "*"', [(80, "0.0.0.0", None, 1, "")]),
         ('server.bind = "localhost"', [(80, "localhost", None, 1, "a host name: left alone")]),
         ('server.bind = "127.0.0.1"', [(80, "127.0.0.1", None, 1, "loopback: left alone")]),
         ('server.bind = "/run/lighttpd.sock"', []),
         ('server.use-ipv6 = "enable"', [(80, "::", True, 0, "")]),
-        ('server.bind = "[::]"\nserver.set-v6only = "disable"', [(80, "::", None, 1, "")]),
+        *(
+            (f'server.bind = "[::]"\nserver.set-v6only = {off}', [(80, "::", None, 1, "")])
+            for off in ('"disable"', '"false"', '"0"', "0")
+        ),
+        ('server.bind = "[::]"\nserver.set-v6only = "enable"', [(80, "::", True, 1, "")]),
         (
             'server.bind = "10.0.0.1"\n$SERVER["socket"] == ":81" { }',
             [(80, "10.0.0.1", None, 1, "one address: left alone"), (81, "0.0.0.0", None, 2, "")],
         ),
         ('include_shell "/usr/share/lighttpd/use-ipv6.pl"', [(80, "0.0.0.0", None, 0, ""), (80, "::", True, 1, "")]),
+        *(
+            (f'include_shell "use-ipv6.pl {given}"', [(80, "0.0.0.0", None, 0, ""), (port, "::", True, 1, "")])
+            for given, port in ((1, 1), (65535, 65535), (0, 80), (65536, 80))
+        ),
+        *((f"server.port = {port}", [(port, "0.0.0.0", None, 1, "")]) for port in (1, 65535)),
+        ("server.port = 65536", [(None, "0.0.0.0", None, 1, "not plain text: cannot decide")]),
+        ("server.port = 0", [(80, "0.0.0.0", None, 1, "")]),
+        ('server.bind = ":65536"', [(None, "0.0.0.0", None, 1, "not plain text: cannot decide")]),
+        ('server.bind = ":65535"', [(65535, "0.0.0.0", None, 1, "")]),
         ('include_shell "use-ipv6.pl 88"', [(80, "0.0.0.0", None, 0, ""), (88, "::", True, 1, "")]),
     ],
 )
@@ -141,6 +156,8 @@ def test_the_socket_of_the_server(text: str, listeners: list[tuple]) -> None:
         ('$SERVER["socket"]=="[::]:81"{}', (81, "::", True)),
         ('$SERVER ["socket"]\n==\n"[::]" {}', (80, "::", True)),
         ('var.x = "[::]"\n$SERVER["socket"] == var.x + ":81" { }', (81, "::", True)),
+        ('x = "[::]"\nx += ":81"\n$SERVER["socket"] == x { }', (81, "::", True)),
+        ('x := "[::]:81"\n$SERVER["socket"] == x { }', (81, "::", True)),
         ('$SERVER["socket"] == ":81" { server.use-ipv6 = "enable" }', (81, "::", True)),
         ('$SERVER["socket"] == "[::]:81" { server.set-v6only = "disable" }', (81, "::", None)),
         ('$SERVER["socket"] == "[::]:81" { }\nserver.set-v6only = "disable"', (81, "::", None)),
@@ -176,6 +193,11 @@ def test_other_conditions_open_nothing(operator: str) -> None:
         ('$SERVER["socket"] == ":80" { a.b = 1 }\n', 0, '$SERVER["socket"] == "[::]:80" { a.b = 1 }\n'),
         ('server.bind = "127.0.0.1"\n', 0, ""),
         ('server.bind = "/run/x"\n', 0, ""),
+        (
+            'server.bind = "127.0.0.1"\n$SERVER["socket"] == ":81" {\n\n}\n',
+            0,
+            '$SERVER["socket"] == "[::]:81" { }\n',
+        ),
         ("server.port = env.PORT\n", 0, ""),
     ],
 )
@@ -208,6 +230,13 @@ def test_what_is_left_to_the_kernel_is_turned_only_where_it_would_fail() -> None
         ('$SERVER["socket"] == "[2001:db8::1]:80" { }', f"{MAIN}:1: a socket on :: port 80 would collide with"),
         ('server.bind = "www"\n$SERVER["socket"] == "[::]:80" { }', f"{MAIN}:1: a socket on 0.0.0.0 port 80 would"),
         ('$SERVER["socket"] == ":81" { } else { }', f"{MAIN}:1: `:81` is part of another condition; write the block"),
+        *(
+            (
+                f'$HTTP["host"] == "a" {{ }} {word} $SERVER["socket"] == ":81" {{ }}',
+                f"{MAIN}:1: `:81` is part of another",
+            )
+            for word in ("else", "elseif", "elsif", "elif")
+        ),
         ('$HTTP["host"] == "a" { $SERVER["socket"] == ":81" { } }', f"{MAIN}:1: `:81` is part of another condition"),
         (
             'x = "disable"\nserver.set-v6only = x\n$SERVER["socket"] == "[::]:80" { }',
@@ -228,8 +257,8 @@ def test_what_cannot_be_done_or_read_is_reported(text: str, message: str) -> Non
 def test_includes_are_relative_to_the_folder_of_the_main_file() -> None:
     text = 'var.d = "conf"\ninclude "a.conf"\ninclude var.d + ".d/*.conf"\ninclude other + "x"\ninclude_shell "x"\n'
     assert listen_lighttpd.includes(TLS, text) == ["/etc/lighttpd/a.conf", "/etc/lighttpd/conf.d/*.conf"]
-    old = 'include_shell "/usr/share/lighttpd/include-conf-enabled.pl"'
-    assert listen_lighttpd.includes(MAIN, old) == ["/etc/lighttpd/conf-enabled/*.conf"]
+    for script in ("/usr/share/lighttpd/include-conf-enabled.pl", "include-conf-enabled.pl "):
+        assert listen_lighttpd.includes(MAIN, f'include_shell "{script}"') == ["/etc/lighttpd/conf-enabled/*.conf"]
 
 
 def test_includes_count_where_they_stand() -> None:
@@ -262,7 +291,7 @@ def test_the_plain_data_of_the_service() -> None:
     about = listen_lighttpd.about()
     assert about["files"] == [MAIN]
     assert about["options"] == {}
-    assert set(about) == {"files", "processes", "units", "init", "options", "check", "protocols"}
+    assert set(about) == {"files", "processes", "units", "init", "options", "check", "protocols", "words"}
     assert listen_lighttpd.listeners({}) == []
     assert listen_lighttpd.dual_stack({}, {}) == {"files": {}, "bindv6only": None, "notes": []}
 

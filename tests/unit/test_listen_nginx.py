@@ -216,6 +216,7 @@ def test_a_server_whose_include_is_not_known_is_left_alone() -> None:
         http("listen 80;", "listen [::]:80;"),
         http("listen 80;", "listen [::1]:80 backlog=5;"),
         http('add_header a "listen 80;";\nlisten 127.0.0.1:80;'),
+        http("listen;\nlisten 80;\nlisten [::]:80;\nallow;\nallow 127.0.0.1 ::1;\ndeny;"),
     ],
 )
 def test_what_is_right_or_cannot_be_decided_stays(text: str) -> None:
@@ -235,6 +236,17 @@ def test_mail_and_stream_have_servers_too() -> None:
     ]
 
 
+def test_servers_of_other_names_do_not_serve_each_others_families() -> None:
+    text = http("listen 80;\nserver_name a;", "listen [::]:80;\nserver_name b;")
+    assert added(text, changed(text)) == ["listen [::]:80;", "listen 80;"]
+
+
+@pytest.mark.parametrize(("port", "known"), [("0", False), ("1", True), ("65535", True), ("65536", False)])
+def test_the_limits_of_a_port(port: str, known: bool) -> None:
+    text = http(f"listen {port};")
+    assert added(text, changed(text)) == ([f"listen [::]:{port};"] if known else [])
+
+
 def test_every_server_gets_its_own_line() -> None:
     text = http(
         "listen 80 default_server;\nlisten [::]:80 default_server;",
@@ -245,11 +257,12 @@ def test_every_server_gets_its_own_line() -> None:
 
 
 def test_what_may_stand_only_once_for_an_address_is_not_repeated() -> None:
-    text = http(
-        "listen 80 default_server backlog=5 ssl;",
-        "listen 80;\nlisten [::]:80 default_server backlog=7;\nserver_name b;",
-    )
-    assert added(text, changed(text)) == ["listen [::]:80 ssl;"]
+    for default in ("default_server", "default"):
+        text = http(
+            f"listen 80 {default} backlog=5 ssl;",
+            f"listen 80;\nlisten [::]:80 {default} backlog=7;\nserver_name b;",
+        )
+        assert added(text, changed(text)) == ["listen [::]:80 ssl;"]
 
 
 def test_one_ipv6only_decides_for_all_servers() -> None:
@@ -264,6 +277,13 @@ def test_a_socket_for_both_families_beside_one_of_ipv4_is_refused(other: str) ->
     said = refusal(one(http("listen [::]:80 ipv6only=off;", other)))
     assert said.startswith(f"nginx would not start: `listen [::]:80 ipv6only=off;` ({MAIN}:3) is a socket for both")
     assert f"({MAIN}:{5 if other == 'root /x;' else 6}) needs the same port" in said
+
+
+@pytest.mark.parametrize(("word", "transport"), [("udp", "udp"), ("quic", "udp"), ("http3", "udp"), ("ssl", "tcp")])
+def test_which_words_mean_udp(word: str, transport: str) -> None:
+    assert sockets(http(f"listen 443 {word};")) == [(transport, "0.0.0.0", 443, None)]
+    split = http(f"listen 443 {word};\nlisten [::]:443;")
+    assert added(split, changed(split)) == ([] if transport == "tcp" else [f"listen [::]:443 {word};", "listen 443;"])
 
 
 def test_ports_of_udp_can_be_shared() -> None:
@@ -303,6 +323,11 @@ def test_what_is_left_alone_is_reported(line: str, note: str) -> None:
     assert listen_nginx.dual_stack(one(http(line)), {})["notes"] == [f"{MAIN}:3: {note}"]
 
 
+@pytest.mark.parametrize("line", ["listen 8000-8002;", "root /x;", "listen 80;"])
+def test_what_gets_its_other_family_needs_no_note(line: str) -> None:
+    assert listen_nginx.dual_stack(one(http(line)), {})["notes"] == []
+
+
 def test_deliberate_halves_are_reported() -> None:
     assert listen_nginx.dual_stack(one(http("listen 80;", "listen [::]:80;")), {})["notes"] == [
         f"{MAIN}:3: `listen 80;` was left alone: `listen [::]:80;` ({MAIN}:6) serves the other family",
@@ -330,6 +355,8 @@ def test_lists_that_know_the_loopback_of_ipv4_learn_that_of_ipv6(rules: str, exp
 
 def test_lua_has_braces_of_its_own() -> None:
     lua = "content_by_lua_block {\n a = \"}\" .. '{' -- }\n --[[ } ]] b = [==[ }} ]==] if c then d = {} end\n}"
+    for empty in ('"" .. "}"', "'' .. '}'", "--\n'}'", "[[]] .. '}'"):
+        assert sockets(http(f"content_by_lua_block {{ a = {empty} }}\nlisten 81;"))[0][2] == 81
     text = http(f"location / {{ {lua} }}\nlisten 80;")
     assert added(text, changed(text)) == ["listen [::]:80;"]
 

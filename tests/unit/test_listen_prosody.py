@@ -41,6 +41,7 @@ VirtualHost "localhost"
 Include "conf.d/*.cfg.lua"
 """
 ONLY4 = DEBIAN.replace('VirtualHost "localhost"', "interfaces = { '*' } -- IPv4\nVirtualHost \"localhost\"")
+HTTPS = [(5281, "0.0.0.0"), (5281, "::")]
 BOTH = [(5222, "0.0.0.0"), (5222, "::"), (5269, "0.0.0.0"), (5269, "::")]
 
 
@@ -132,11 +133,27 @@ def test_ipv4_alone_becomes_dual_stack_and_the_rest_stays() -> None:
         # left to the person who programmed it
         ("interfaces = { os.getenv('A') }",) * 2,
         ('interfaces = "*" .. ""',) * 2,
+        ('interfaces = { "*" .. x }',) * 2,
+        ('interfaces = { "*", x }',) * 2,
+        ('interfaces = { "*" "127.0.0.1" }',) * 2,
+        ('interfaces = { "*" } + x',) * 2,
+        ('interfaces = { "*" } or x',) * 2,
+        ('interfaces = { "*" } and x',) * 2,
         ('interfaces = ENV_ADDRESS or "*"',) * 2,
         ('interfaces = { "*", nil }',) * 2,
         ('interfaces = { "*", [2] = "x" }',) * 2,
         ('interfaces, x = { "*" }, 1',) * 2,
         ('if x then interfaces = { "*" } end',) * 2,
+        ('for i = 1, 2 do interfaces = { "*" } end',) * 2,
+        ('while x do interfaces = { "*" } end',) * 2,
+        ('if x then if y then end interfaces = { "*" } end',) * 2,
+        ('if x then repeat until y interfaces = { "*" } end',) * 2,
+        ('repeat interfaces = { "*" } until x',) * 2,
+        ('function f() interfaces = { "*" } end',) * 2,
+        ('if x then y = 1 end interfaces = { "*" }', 'if x then y = 1 end interfaces = { "*", "::" }'),
+        ('do y = 1 end interfaces = { "*" }', 'do y = 1 end interfaces = { "*", "::" }'),
+        ('function f() y = 1 end interfaces = "*"', 'function f() y = 1 end interfaces = { "*", "::" }'),
+        ('repeat y = 1 until x interfaces = { "*" }', 'repeat y = 1 until x interfaces = { "*", "::" }'),
         ('local interfaces = { "*" }',) * 2,
         ('_G.interfaces = { "*" }',) * 2,
     ],
@@ -155,12 +172,16 @@ def test_only_the_words_that_must_change(text: str, result: str) -> None:
         ("use_ipv6 = x", [(5222, "0.0.0.0"), (5222, ""), (5269, "0.0.0.0"), (5269, "")]),
         ("interfaces = {}", []),
         ('interfaces, x = { "*" }, 1', [(5222, ""), (5269, "")]),
+        ('a, interfaces, x = 1, { "*" }, 2', [(5222, ""), (5269, "")]),
+        ('interfaces, a, x = { "*" }, 1, 2', [(5222, ""), (5269, "")]),
         ("interfaces = nil", BOTH),
         ('interfaces = { "localhost" }', [(5222, "localhost"), (5269, "localhost")]),
         ('interfaces = { "*" }; c2s_interfaces = "127.0.0.1"', [(5269, "0.0.0.0"), (5222, "127.0.0.1")]),
         ('interfaces = "*"; c2s_ports = { 5222, 5223 }; s2s_ports = {}', [(5222, "0.0.0.0"), (5223, "0.0.0.0")]),
         ('interfaces = "*"; c2s_ports = "5300"', [(5300, "0.0.0.0"), (5269, "0.0.0.0")]),
         ('interfaces = "*"; c2s_ports = f()', [(None, "0.0.0.0"), (5269, "0.0.0.0")]),
+        ('interfaces = "*"; c2s_ports = { 1, 65535 }', [(1, "0.0.0.0"), (65535, "0.0.0.0"), (5269, "0.0.0.0")]),
+        ('interfaces = "*"; c2s_ports = { 0, 65536 }', [(None, "0.0.0.0"), (None, "0.0.0.0"), (5269, "0.0.0.0")]),
         ('interfaces = "*"; c2s_ports = "x"', [(None, "0.0.0.0"), (5269, "0.0.0.0")]),
         ('interfaces = "*"; c2s_direct_tls_ports = 5223', [(5222, "0.0.0.0"), (5223, "0.0.0.0"), (5269, "0.0.0.0")]),
         ('modules_disabled = { "c2s" }', BOTH[2:]),
@@ -173,8 +194,27 @@ def test_only_the_words_that_must_change(text: str, result: str) -> None:
         ('VirtualHost "a"\nComponent "b.a"\ncomponent_secret = "x"', [*BOTH, (5347, "127.0.0.1"), (5347, "::1")]),
         ('Component "b.a" "proxy65"', [*BOTH, (5000, "0.0.0.0"), (5000, "::")]),
         ('component("b.a") "muc"', BOTH),
+        ("Component\nx = 1", BOTH),
+        ('x = { "bosh" }; admins = "proxy65"', BOTH),
+        ("modules_enabled = f(x)", BOTH),
+        *(
+            (f'modules_enabled = {{ "{each}" }}', [*BOTH, *((5280, a) for a in ("127.0.0.1", "::1")), *HTTPS])
+            for each in ("http", "bosh", "websocket", "http_file_share", "http_files", "http_openmetrics")
+        ),
+        *(
+            (f"use_ipv6 = false; {each}_ports = 5223", [*BOTH[::2], (5223, "0.0.0.0")])
+            for each in ("c2s_direct_tls", "legacy_ssl", "s2s_direct_tls")
+        ),
+        ('use_ipv6 = false; modules_disabled = { "s2s" }; s2s_direct_tls_ports = 5270', BOTH[:1]),
+        ('use_ipv6 = false; modules_enabled = { "proxy65" }', [*BOTH[::2], (5000, "0.0.0.0")]),
+        ("use_ipv6 = false; proxy65_ports = 5001", [*BOTH[::2], (5001, "0.0.0.0")]),
         ('modules_enabled = { "net_multiplex" }; ports = 5555', [*BOTH, (5555, "0.0.0.0"), (5555, "::")]),
         ('VirtualHost "a"\ninterfaces = { "127.0.0.1" }', BOTH),
+        *((f'{word} "a"\ninterfaces = {{ "127.0.0.1" }}', BOTH) for word in ("Host", "host")),
+        *(
+            (f'{word} "a"\ninterfaces = {{ "127.0.0.1" }}', [*BOTH, (5347, "127.0.0.1"), (5347, "::1")])
+            for word in ("Component", "component")
+        ),
         ('VirtualHost "a" { interfaces = { "x" } }\nuse_ipv6 = false', [(5222, "0.0.0.0"), (5269, "0.0.0.0")]),
         ('--[==[ ]]\ninterfaces = "*" ]==] use_ipv6 = false --[ x', [(5222, "0.0.0.0"), (5269, "0.0.0.0")]),
         ('x = \'--[[\' y = [=[ ]] " ]=] use_ipv6 = false z = "\\"--"', [(5222, "0.0.0.0"), (5269, "0.0.0.0")]),
@@ -213,6 +253,7 @@ s2s_interfaces = { "::" }
         f"{MAIN}:3:1: RunScript: what Lua has to compute is not read",
         f"{MAIN}:5:1: s2s_interfaces has no effect below a VirtualHost or Component",
     ]
+    assert noted('interfaces = { "*" }') == []
     assert noted("interfaces = { }") == [f"{MAIN}:1:1: interfaces: an empty list: nothing listens"]
     notes = [each["note"] for each in listen_prosody.listeners(given('modules_enabled = { "http" }\nc2s_ports = x'))]
     assert notes[-2:] == ["no plain port: cannot decide"] * 2
@@ -234,6 +275,9 @@ s2s_interfaces = { "::" }
         ("a = [==[b]]", f"{MAIN}:1:5: a [==[ that is not closed"),
         ("\n--[[ a", f"{MAIN}:2:1: a --[ that is not closed"),
         ("a = {\n(1)", f"{MAIN}:1:5: a {{ that is not closed"),
+        ("a = (1", f"{MAIN}:1:5: a ( that is not closed"),
+        ("a = [1", f"{MAIN}:1:5: a [ that is not closed"),
+        ("\n)", f"{MAIN}:2:1: a ) without its ("),
         ("a = (1]", f"{MAIN}:1:7: a ] without its ["),
         ("}", f"{MAIN}:1:1: a }} without its {{"),
         (f'Include "{MAIN}"', f"{MAIN}:1:1: {MAIN} is included without an end"),
@@ -247,7 +291,17 @@ def test_the_plain_data_of_the_service() -> None:
     about = listen_prosody.about()
     assert about["files"] == [MAIN]
     assert about["options"] == {}
-    assert set(about) == {"files", "processes", "units", "init", "sets_v6only", "options", "check", "protocols"}
+    assert set(about) == {
+        "files",
+        "processes",
+        "units",
+        "init",
+        "sets_v6only",
+        "options",
+        "check",
+        "protocols",
+        "words",
+    }
     assert listen_prosody.dual_stack({}, {})["files"] == {}
 
 

@@ -146,6 +146,14 @@ def test_the_family_is_changed_in_the_file_that_decides() -> None:
             "ListenAddress 0.0.0.0\nListenAddress ::\nListenAddress 0.0.0.0:22\n",
         ),
         ("AddressFamily inet\nListenAddress 0.0.0.0\n", "AddressFamily any\nListenAddress 0.0.0.0\nListenAddress ::\n"),
+        (
+            "Match user x\nMatch ALL\nListenAddress ::\n",
+            "Match user x\nMatch ALL\nListenAddress ::\nListenAddress 0.0.0.0\n",
+        ),
+        (
+            "AddressFamily inet\nListenAddress 0.0.0.0\nListenAddress 192.0.2.1\n",
+            "AddressFamily any\nListenAddress 0.0.0.0\nListenAddress ::\nListenAddress 192.0.2.1\n",
+        ),
         ("Match all\nListenAddress 0.0.0.0\n", "Match all\nListenAddress 0.0.0.0\nListenAddress ::\n"),
     ],
 )
@@ -171,6 +179,8 @@ def test_the_other_family_is_added(before: str, after: str) -> None:
         "Match User x\nListenAddress 0.0.0.0\nAddressFamily inet\n",
         '#ListenAddress 0.0.0.0\nBanner "unclosed\n',
         "ListenAddress 0.0.0.0:a:b\nListenAddress [::]:!\n",
+        "ListenAddress [::]:\n",
+        "ListenAddress :22\n",
     ],
 )
 def test_what_is_right_or_cannot_be_decided_stays(text: str) -> None:
@@ -227,6 +237,7 @@ def test_a_port_by_name() -> None:
         ("ListenAddress 0.0.0.0'", ":1:22: a `'` that is not closed"),
         ("Port", ":1:5: nothing behind `port`"),
         ("Include # a", ":1:12: nothing behind `include`"),
+        ("Port 22\n\tAddressFamily ipv4", ":2:16: 'ipv4' is not an address family; expected any, inet or inet6"),
         ("AddressFamily ipv4", ":1:15: 'ipv4' is not an address family; expected any, inet or inet6"),
     ],
 )

@@ -163,7 +163,7 @@ def test_templates_do_not_listen_and_their_instances_do() -> None:
 
 def test_single_addresses_are_left_alone() -> None:
     plan = listen_systemd.dual_stack(given(a="[Socket]\nListenStream=127.0.0.1:22\n"), {}, 1)
-    notes = [f"{LIB}/a.socket:2: a.socket: 127.0.0.1: left alone"]
+    notes = [f"{LIB}/a.socket:2: a.socket: `127.0.0.1`: left alone"]
     assert plan == {"files": {}, "bindv6only": None, "notes": notes}
 
 
@@ -171,7 +171,7 @@ def test_the_plain_data_of_the_service() -> None:
     about = listen_systemd.about()
     for pattern in (f"{ETC}/*.socket", f"{RUN}/*.socket", f"{LIB}/*.socket", f"{ETC}/*.socket.d/*.conf"):
         assert pattern in about["files"]
-    assert set(about) == {"files", "processes", "units", "init", "options", "check", "protocols"}
+    assert set(about) == {"files", "processes", "units", "init", "options", "check", "protocols", "words"}
     assert (about["units"], about["init"], about["check"]) == (["*.socket"], "", [])
     assert about["options"] == {}
     assert listen_systemd.includes(f"{LIB}/ssh.socket", SSH) == []
@@ -189,3 +189,40 @@ def test_no_text_whatever_is_a_traceback() -> None:
             assert listen_systemd.dual_stack(given(a=text), {}, chance.randrange(2))["files"] == {}
         except SaltInvocationError as error:
             assert str(error).startswith("a.socket does not serve both families on ")
+
+
+@pytest.mark.parametrize(
+    ("word", "v6only"),
+    [
+        *((word, False) for word in ("both", "0", "no", "n", "false", "f", "off")),
+        *((word, True) for word in ("ipv6-only", "1", "yes", "y", "true", "t", "on")),
+        ("default", None),
+    ],
+)
+def test_every_word_for_the_families(word: str, v6only: bool | None) -> None:
+    assert seen(given(a=f"[Socket]\nListenStream=22\nBindIPv6Only={word}\n"))[0][3] is v6only
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("Stream", "Datagram", "SequentialPacket", "FIFO"),
+        *("Special", "Netlink", "MessageQueue", "USBFunction"),
+    ],
+)
+def test_an_empty_value_of_any_kind_takes_all_sockets_back(kind: str) -> None:
+    assert seen(given(a=f"[Socket]\nListenStream=22\nListen{kind}=\nListenStream=23\n")) == [
+        (23, "tcp", "::", None, "a.socket")
+    ]
+
+
+@pytest.mark.parametrize(("port", "known"), [(0, False), (1, True), (65535, True), (65536, False)])
+def test_the_limits_of_a_port(port: int, known: bool) -> None:
+    assert seen(given(a=f"[Socket]\nListenStream={port}\n"))[0][0] == (port if known else None)
+
+
+def test_units_in_other_folders_and_of_other_kinds_are_none() -> None:
+    others = {f"{LIB}/a.service": SSH, "/home/me/a.socket": SSH, f"{LIB}/sub/a.socket": SSH}
+    assert seen(given(**others)) == []
+    local = given(**{"/usr/local/lib/systemd/system/a.socket": SSH, "/usr/lib/systemd/system/b.socket": SSH})
+    assert [each[4] for each in seen(local)] == ["a.socket", "b.socket"]

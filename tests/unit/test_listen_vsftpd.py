@@ -80,6 +80,8 @@ def test_an_old_file_becomes_dual_stack_and_the_rest_stays() -> None:
         ("listen=YES", "listen=NO\nlisten_ipv6=YES"),
         ("\tlisten=yes\n", "\tlisten=NO\nlisten_ipv6=YES\n"),
         ("listen=1\nlisten_ipv6=NO\n", "listen=NO\nlisten_ipv6=YES\n"),
+        ("listen=TRUE\nlisten_ipv6=0\n", "listen=NO\nlisten_ipv6=YES\n"),
+        ("listen=Yes\nlisten_ipv6=False\n", "listen=NO\nlisten_ipv6=YES\n"),
         ("listen_ipv6=false\n# x\nlisten=TRUE\n", "listen_ipv6=YES\n# x\nlisten=NO\n"),
         ("listen=NO\nlisten=YES\n", "listen=NO\nlisten=NO\nlisten_ipv6=YES\n"),
         ("listen_ipv6=YES\nlisten=YES\nlisten_ipv6=NO\n", "listen_ipv6=YES\nlisten=NO\nlisten_ipv6=YES\n"),
@@ -115,7 +117,11 @@ def test_only_the_switches_change(text: str, result: str) -> None:
         ("listen_ipv6=YES\nlisten_address6=2001:DB8::1\n", [(21, "2001:db8::1", 1, "one address: left alone")]),
         ("listen_port=2121\nlisten_ipv6=YES\nlisten_port=2122\n", [(2122, "::", 2, "")]),
         ("listen_port=02121\nlisten_ipv6=YES\n", [(1105, "::", 2, "")]),
+        ("listen_port=21x\nlisten_ipv6=YES\n", [(None, "::", 2, "listen_port is not a port")]),
+        ("listen_port=08\nlisten_ipv6=YES\n", [(None, "::", 2, "listen_port is not a port")]),
         ("listen_port=ftp\nlisten_ipv6=YES\n", [(None, "::", 2, "listen_port is not a port")]),
+        ("listen_port=65535\nlisten_ipv6=YES\n", [(65535, "::", 2, "")]),
+        ("listen_port=65536\nlisten_ipv6=YES\n", [(None, "::", 2, "listen_port is not a port")]),
         ("listen_port=70000\nlisten_ipv6=YES\n", [(None, "::", 2, "listen_port is not a port")]),
         ("listen_port=0\nlisten_ipv6=YES\n", [(None, "::", 2, "listen_port is not a port")]),
         (
@@ -154,7 +160,7 @@ def test_what_vsftpd_refuses_and_what_it_cannot_do_is_reported(text: str, messag
 
 def test_what_is_left_alone_is_reported_and_demands_nothing() -> None:
     plan = listen_vsftpd.dual_stack(given("listen=YES\nlisten_address=192.0.2.1\n"), {}, bindv6only=1)
-    assert plan == {"files": {}, "bindv6only": None, "notes": [f"{MAIN}:1: 192.0.2.1: one address: left alone"]}
+    assert plan == {"files": {}, "bindv6only": None, "notes": [f"{MAIN}:1: `192.0.2.1`: one address: left alone"]}
 
 
 def test_the_wrappers_judge_ipv6_too() -> None:
@@ -166,7 +172,17 @@ def test_the_plain_data_of_the_service() -> None:
     about = listen_vsftpd.about()
     assert about["files"] == [MAIN]
     assert about["options"] == {}
-    assert set(about) == {"files", "processes", "units", "init", "sets_v6only", "options", "check", "protocols"}
+    assert set(about) == {
+        "files",
+        "processes",
+        "units",
+        "init",
+        "sets_v6only",
+        "options",
+        "check",
+        "protocols",
+        "words",
+    }
     assert listen_vsftpd.includes(MAIN, DEBIAN) == []
     assert listen_vsftpd.dual_stack({}, {}) == {"files": {}, "bindv6only": None, "notes": []}
 

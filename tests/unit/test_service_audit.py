@@ -36,3 +36,11 @@ def test_a_child_that_has_ended_does_not_make_its_daemon_unknown(
 ) -> None:
     assert audit(monkeypatch, "postgres", pids) == []
     assert audit(monkeypatch, "mydaemon", pids) == ["tcp/5432"]
+
+
+@pytest.mark.parametrize(
+    "program",
+    ["named", "unbound", "postgres", "mariadbd", "mysqld", "redis-server", "memcached", "epmd", "node", "java"],
+)
+def test_programs_that_are_known_to_choose_for_themselves(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
+    assert audit(monkeypatch, program, [DAEMON]) == []

@@ -38,6 +38,8 @@ def moved(listener: str, address: str) -> str:
     [
         ("{5222, m, []}", (5222, "tcp", "0.0.0.0")),
         ("{16#1466, m, []}", (5222, "tcp", "0.0.0.0")),
+        ("{0, m, []}", (0, "tcp", "0.0.0.0")),
+        ("{65535, m, []}", (65535, "tcp", "0.0.0.0")),
         ("{5222, m, [inet6]}", (5222, "tcp", "::")),
         ("{5222, m, [{ip, {127, 0, 0, 1}}]}", (5222, "tcp", "127.0.0.1")),
         ("{5222, m, [inet6, {ip, {0,0,0,0}}]}", (5222, "tcp", "0.0.0.0")),
@@ -219,3 +221,7 @@ def test_the_real_file_of_jabber_at() -> None:
         (5280, "tcp", "0.0.0.0"),
         (5281, "tcp", "127.0.0.1"),
     ]
+
+
+def test_terms_that_set_nothing_are_passed_over() -> None:
+    assert service_ejabberd_cfg.statements(PATH, '{}.\n{1, 2}.\n{"listen", []}.\n[listen].\nlisten.\n') == []

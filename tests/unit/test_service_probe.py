@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 import _dualstack_service_probe as service_probe
@@ -358,6 +359,11 @@ def test_xmpp_opens_a_stream(serve: Serve, protocol: str, namespace: str) -> Non
     assert service_probe.probe("127.0.0.1", port, protocol, name="jabber.example.org")["answers"]
     assert f"xmlns='{namespace}'".encode() in heard[0] and b"to='jabber.example.org'" in heard[0]
     assert heard[1] == b"</stream:stream>"
+    stream = ElementTree.fromstring(b"".join(heard))
+    assert (stream.tag, stream.attrib) == (
+        "{http://etherx.jabber.org/streams}stream",
+        {"to": "jabber.example.org", "version": "1.0"},
+    )
 
 
 # --------------------------------------------------------------------------------------------------------------

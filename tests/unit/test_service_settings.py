@@ -31,6 +31,8 @@ def test_what_they_mean() -> None:
     assert service_settings.protocols(GOOD["postfix"]) == {25: "smtp"}
     assert service_settings.own(GOOD["dovecot"]) == {"explicit": True}
     assert service_settings.own(None) == {}
+    assert service_settings.protocols(None) == {}
+    assert service_settings.ports(None) == []
 
 
 @pytest.mark.parametrize(
@@ -41,12 +43,25 @@ def test_what_they_mean() -> None:
         ({"nginx": {"ports": []}}, "nginx:ports: [] is not a list of TCP ports, such as [25, 587]"),
         ({"nginx": {"ports": ["80"]}}, "nginx:ports: ['80'] is not a list of TCP ports, such as [25, 587]"),
         ({"nginx": {"ports": [True]}}, "nginx:ports: [True] is not a list of TCP ports, such as [25, 587]"),
+        ({"nginx": {"ports": [0]}}, "nginx:ports: [0] is not a list of TCP ports, such as [25, 587]"),
+        ({"nginx": {"ports": [65536]}}, "nginx:ports: [65536] is not a list of TCP ports, such as [25, 587]"),
         ({"nginx": {"ports": [80, 80]}}, "nginx:ports: [80, 80] has a port twice; expected each once"),
         ({"nginx": {"protocols": [80]}}, "nginx:protocols: expected a mapping such as {8443: https}, found [80]"),
+        (
+            {"nginx": {"protocols": {80: "gopher"}}},
+            "nginx:protocols: 80: 'gopher' is not a port and its protocol; expected ftp, http, https, ",
+        ),
+        (
+            {"nginx": {"protocols": {0: "http"}}},
+            "nginx:protocols: 0: 'http' is not a port and its protocol; expected f",
+        ),
         ({"nginx": {"protocols": {"x": "http"}}}, "nginx:protocols: 'x': 'http' is not a port and its protocol; expe"),
         ({"nginx": {"protocols": {"²": "http"}}}, "nginx:protocols: '²': 'http' is not a port and its protocol; exp"),
         ({"nginx": {"protocols": {80: "http", "80": "tcp"}}}, "nginx:protocols: {80: 'http', '80': 'tcp'} has a port"),
         ({"nginx": {"timeout": "9"}}, "nginx:timeout: '9' is not a number of seconds up to 3600"),
+        ({"nginx": {"timeout": 0}}, "nginx:timeout: 0 is not a number of seconds up to 3600"),
+        ({"nginx": {"timeout": 3601}}, "nginx:timeout: 3601 is not a number of seconds up to 3600"),
+        ({"nginx": {"timeout": True}}, "nginx:timeout: True is not a number of seconds up to 3600"),
         ({"nginx": {"explicit": True}}, "nginx:explicit: unknown key; expected one of ports, protocols, timeout"),
         ({"dovecot": {"explicit": "yes"}}, "dovecot:explicit: 'yes' is not a boolean; expected true or false"),
     ],
@@ -63,3 +78,12 @@ def test_every_error_is_reported_at_once() -> None:
     beginnings = [each.split(" ")[0] for each in str(raised.value).split("\n")]
     assert beginnings == [f"ipv6:services:{key}:" for key in ("nginx:ports", "nginx:timeout", "qmail")]
     assert wrong == {"nginx": {"ports": 80, "timeout": -1}, "qmail": None}
+
+
+def test_the_limits_themselves_are_allowed() -> None:
+    limits = {"ports": [1, 65535], "protocols": {1: "tcp", 65535: "tls"}, "timeout": 3600}
+    assert service_settings.errors({"nginx": limits}, KNOWN) == []
+
+
+def test_a_service_has_two_minutes_to_stop_and_to_start() -> None:
+    assert service_settings.TIMEOUT == 120

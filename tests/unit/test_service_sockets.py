@@ -217,6 +217,9 @@ def test_the_order_is_the_same_every_time(opened: Open) -> None:
     found = seen(*servers)
     assert found == seen(*servers)
     assert [each["transport"] for each in found] == ["tcp", "tcp", "udp", "udp"]
+    everything = service_sockets.listening()["sockets"]
+    order = [(each["transport"], each["port"], each["family"], each["address"]) for each in everything]
+    assert order == sorted(order)
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -316,6 +319,19 @@ def test_neither_netlink_nor_proc(monkeypatch: pytest.MonkeyPatch) -> None:
             for each in ("tcp", "udp")
         ],
     }
+
+
+def test_a_kernel_without_ipv6_has_one_table_of_a_transport(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    def without_ipv6(path: str, *given: Any, **named: Any) -> Any:
+        if path.startswith("/proc/net/") and path.endswith("6"):
+            raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+        return open(path, *given, **named)
+
+    monkeypatch.setattr(service_sockets, "TRANSPORTS", {"tcp": (200, 10)})
+    monkeypatch.setattr(service_sockets, "open", without_ipv6, raising=False)
+    assert [each["address"] for each in seen(opened("127.0.0.1"), opened("::1"))] == ["127.0.0.1"]
+    said = "): read from /proc/net/tcp, which does not report IPV6_V6ONLY or the interface."
+    assert service_sockets.listening()["unseen"][0].endswith(said)
 
 
 def test_a_table_that_changed_is_read_again(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -478,3 +494,19 @@ def test_a_process_of_another_user_is_known_by_what_it_calls_itself(started: Cal
 )
 def test_the_unit(cgroups: str, unit: str) -> None:
     assert service_sockets._unit(cgroups) == unit
+
+
+def test_a_kernel_that_does_not_tell_leaves_it_unknown() -> None:
+    """Those before 2015 say nothing of ``IPV6_V6ONLY``."""
+
+    def attribute(kind: int, value: bytes) -> bytes:
+        return service_sockets.RTATTR.pack(service_sockets.RTATTR.size + len(value), kind) + value
+
+    answer = bytes([socket.AF_INET6]).ljust(service_sockets.ANSWER.size, b"\0")
+    for attributes, v6only in (
+        (b"", None),
+        (attribute(service_sockets.INET_DIAG_SKV6ONLY + 1, b"\1"), None),
+        (attribute(service_sockets.INET_DIAG_SKV6ONLY, b"\1"), True),
+        (attribute(service_sockets.INET_DIAG_SKV6ONLY, b"\0"), False),
+    ):
+        assert service_sockets._row(answer + attributes)[4] is v6only

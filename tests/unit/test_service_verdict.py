@@ -87,3 +87,10 @@ def test_only_what_is_for_all_addresses_is_looked_at() -> None:
     ]
     found = service_verdict.by_port(sockets)
     assert found == {"tcp/143": [FOUR, SIX], "udp/9": [sockets[-1]]}
+
+
+def test_ports_are_sorted_by_their_numbers() -> None:
+    sockets = [
+        {**FOUR, "transport": transport, "port": port} for transport, port in (("udp", 9), ("tcp", 993), ("tcp", 25))
+    ]
+    assert list(service_verdict.by_port(sockets)) == ["tcp/25", "tcp/993", "udp/9"]

@@ -73,7 +73,12 @@ def test_a_tunnel_for_ipv4_only_is_another_kind() -> None:
 
 
 def test_other_devices_are_recognised_by_their_kind() -> None:
-    for info, kind in (({}, "physical"), ({"linkinfo": {"info_kind": "dummy"}}, "dummy")):
+    ipip = {"info_kind": "ipip", "info_data": {"proto": "ipip"}}
+    for info, kind in (
+        ({}, "physical"),
+        ({"linkinfo": {"info_kind": "dummy"}}, "dummy"),
+        ({"linkinfo": ipip}, "ipip"),
+    ):
         assert parsed({"ifname": "he-ipv6", "mtu": 1500, "flags": [], **info})["link"]["kind"] == kind
 
 
@@ -134,6 +139,12 @@ def test_nothing_to_do_is_no_command() -> None:
     assert _words(None, None) == []
 
 
+def test_what_is_not_there_cannot_be_changed_in_place() -> None:
+    assert tunnel_interface.changeable(INTERFACE, INTERFACE)
+    assert not tunnel_interface.changeable(None, INTERFACE)
+    assert not tunnel_interface.changeable(INTERFACE, None)
+
+
 @pytest.mark.parametrize(
     ("key", "value", "command"),
     [
@@ -169,11 +180,11 @@ def test_what_goes_goes_before_what_comes() -> None:
         "addresses": {"2001:470:1f12:f87::2/64": "deprecated", "2001:470:1f13:f87::77/128": "preferred"},
         "routes": ["default via 2001:470:1f12:f87::1 metric 1"],
     }
-    assert [words.split()[2:4] for words in _words(live, INTERFACE)] == [
-        ["addr", "del"],
-        ["addr", "replace"],
-        ["route", "del"],
-        ["route", "add"],
+    assert _words(live, INTERFACE) == [
+        "ip -6 addr del 2001:470:1f13:f87::77/128 dev he-ipv6",
+        "ip -6 addr replace 2001:470:1f13:f87::77/64 dev he-ipv6 valid_lft forever preferred_lft forever nodad",
+        "ip -6 route del default via 2001:470:1f12:f87::1 metric 1 dev he-ipv6",
+        "ip -6 route add default via 2001:470:1f12:f87::1 metric 1024 dev he-ipv6 onlink",
     ]
 
 

@@ -132,6 +132,50 @@ def test_bad_input_is_refused_with_key_value_and_expectation(key: str, value: An
     assert error in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("ttl", 1), ("ttl", 255), ("mtu", 1280), ("mtu", 65515), ("metric", 1), ("metric", 2**32 - 1)),
+        *(("name", "a-name-of-15-ch"), ("name", "6in4"), ("name", "a.b_c-D"), ("routing", "source")),
+        *(("addresses", ["2001:db8::/127"]), ("addresses", ["2001:db8::/128"]), ("addresses", ["8000::1/1"])),
+        *(("local", "10.0.0.1"), ("local", "auto"), ("adopt", True), ("stack", "ifupdown-2")),
+    ],
+)
+def test_the_limits_themselves_are_allowed(key: str, value: Any) -> None:
+    assert tunnel_sit.canonical({**TUNNEL, key: value})[key] == value
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("mtu", 65516, "mtu: 65516 is not a whole number from 1280 to 65515"),
+        ("metric", 2**32, "metric: 4294967296 is not a whole number from 1 to 4294967295"),
+        ("name", "a-name-of-16-chr", "name: 'a-name-of-16-chr' has 16 characters; an interface name has at most 15"),
+        *(("name", name, f"name: '{name}' is reserved; expected a name of") for name in ("lo", "all", "default")),
+        ("address", "2001:db8::2/0", "address: '2001:db8::2/0' has no valid prefix length; expected 1 to 128"),
+        ("addresses", ["2001:db8::/126"], "addresses: '2001:db8::/126' is the prefix itself; expected an address in"),
+        ("endpoint", "240.0.0.1", "endpoint: '240.0.0.1' is not an IPv4 unicast address that a tunnel can end at"),
+        ("gateway", "::1", "gateway: '::1' is not a global IPv6 unicast address"),
+        ("gateway", "::", "gateway: '::' is not a global IPv6 unicast address"),
+        ("gateway", "2001:db8::1%eth0", "gateway: '2001:db8::1%eth0' is not a global IPv6 unicast address"),
+    ],
+)
+def test_what_is_just_beyond_a_limit_is_refused(key: str, value: Any, said: str) -> None:
+    (error,) = tunnel_sit.errors({**TUNNEL, key: value})
+    assert error.startswith(said)
+
+
+def test_a_wrong_address_is_no_contradiction_to_others() -> None:
+    wrong = {**TUNNEL, "address": "x/64", "addresses": [], "source": "2001:db8::1"}
+    assert tunnel_sit.errors(wrong) == ["address: 'x' is not an IPv6 address"]
+
+
+def test_addresses_that_are_given_twice_are_named_in_order() -> None:
+    twice = [f"2001:470:1f13:f87::{n}/64" for n in (9, 7, 9, 8, 7)]
+    said = [f"addresses: 2001:470:1f13:f87::{n} is given twice" for n in (7, 9)]
+    assert tunnel_sit.errors({**TUNNEL, "addresses": twice}) == said
+
+
 def test_all_errors_are_told_at_once() -> None:
     wrong = {**TUNNEL, "endpoint": "x", "ttl": 0, "zzz": 1, "gateway": "2001:db8::1"}
     assert [each.partition(":")[0] for each in tunnel_sit.errors(wrong)] == ["zzz", "endpoint", "ttl", "gateway"]

@@ -1,0 +1,137 @@
+"""What a host lacks, by what is installed on it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import _dualstack_host_commands as host_commands
+import _dualstack_needs as needs
+import pytest
+from salt.exceptions import SaltInvocationError
+
+LOOKUP = {
+    "packages": {
+        "tunnel": ["iproute2", "iputils-ping"],
+        "ifupdown": "ifupdown",
+        "firewall": ["iptables", "iptables-persistent"],
+        "netaddr": "python3-netaddr",
+        "dnspython": "python3-dnspython",
+        "lexicon": "python3-lexicon",
+    }
+}
+OURS, ONEDIR = "/usr/bin/python3", "/opt/saltstack/salt/bin/python3"
+NOTHING: dict[str, Any] = {"there": "", "lacks": "", "packages": [], "distributions": [], "answers": {}}
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """What is installed: packages, and what a Python can import, by its command as it is shown."""
+    found: dict[str, str] = {}
+
+    def failure(words: list[str], shown: str) -> str:
+        assert shown.rpartition(" -c ")[2] in words[-1]
+        return "" if shown in found else f"{words[0]} said: no module"
+
+    monkeypatch.setattr(host_commands, "failure", failure)
+    monkeypatch.setattr(os, "access", lambda path, mode: path in found and mode == os.X_OK)
+    return found
+
+
+def missing(host: dict[str, str], need: Any, ipv6: Any = None, lookup: Any = None, python: str = ONEDIR) -> Any:
+    return needs.missing(
+        need, LOOKUP if lookup is None else lookup, ipv6 or {}, lambda name: host.get(name, ""), python
+    )
+
+
+@pytest.mark.parametrize("need", ["tunnel", "firewall"])
+def test_packages_of_tools(host: dict[str, str], need: str) -> None:
+    names = LOOKUP["packages"][need]
+    assert isinstance(names, list)
+    found = missing(host, need)
+    assert (found["there"], found["lacks"]) == ("", f"still missing: {'; '.join(names)}")
+    assert (found["packages"], found["distributions"]) == (names, [])
+    host[names[0]] = "1.0"
+    assert missing(host, need)["lacks"] == f"still missing: {names[1]}"
+    host[names[1]] = "1.0"
+    assert (missing(host, need)["there"], missing(host, need)["lacks"]) == (f"installed: {', '.join(names)}", "")
+
+
+def test_nobody_is_asked_whether_the_live_rules_are_saved(host: dict[str, str]) -> None:
+    """The installation of iptables-persistent would otherwise save what is there, Docker's rules as well."""
+    questions = {f"iptables-persistent/autosave_{version}": "false" for version in ("v4", "v6")}
+    (answers,) = missing(host, "firewall")["answers"].values()
+    assert answers == questions
+    for need in ("tunnel", "ifupdown", "netaddr", "dns"):
+        assert missing(host, need)["answers"] == {}
+
+
+def test_ifupdown_is_its_command(host: dict[str, str]) -> None:
+    """Debian has other packages that bring it."""
+    assert missing(host, "ifupdown") == {**NOTHING, "lacks": "still missing: /sbin/ifup", "packages": ["ifupdown"]}
+    host["/sbin/ifup"] = ""
+    assert missing(host, "ifupdown")["there"] == "installed: /sbin/ifup"
+
+
+@pytest.mark.parametrize(
+    ("need", "ipv6", "imports", "packages", "distributions"),
+    [
+        ("netaddr", {"dns": {"provider": "lexicon"}}, "netaddr", ["python3-netaddr"], ["netaddr"]),
+        ("dns", {"dns": {"provider": "he"}}, "dns", ["python3-dnspython"], ["dnspython"]),
+        ("dns", {"dns": 5}, "dns", ["python3-dnspython"], ["dnspython"]),
+        ("dns", {}, "dns", ["python3-dnspython"], ["dnspython"]),
+        (
+            *("dns", {"dns": {"provider": "lexicon"}}, "dns, lexicon"),
+            *(["python3-dnspython", "python3-lexicon"], ["dnspython", "dns-lexicon"]),
+        ),
+    ],
+)
+def test_libraries_of_the_python_that_runs_salt(
+    host: dict[str, str], need: str, ipv6: Any, imports: str, packages: list[str], distributions: list[str]
+) -> None:
+    """The system's own gets them as packages, any other by its own pip."""
+    for python, expected in (
+        (OURS, {"packages": packages, "distributions": []}),
+        (ONEDIR, {"packages": [], "distributions": distributions}),
+    ):
+        lacks = f"still missing: {python} said: no module"
+        assert missing(host, need, ipv6, python=python) == {**NOTHING, "lacks": lacks, **expected}
+        host[f"{python} -c import {imports}"] = ""
+        assert missing(host, need, ipv6, python=python)["there"] == f"installed: {imports} for {python}"
+        assert missing(host, need, ipv6, python=python)["lacks"] == ""
+
+
+def test_a_library_that_cannot_be_imported_is_one_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the Python that runs this; what it says is one line, and no traceback."""
+    monkeypatch.setitem(needs.LIBRARIES, "netaddr", ("json", "json"))
+    found = missing({}, "netaddr", python=sys.executable)
+    assert (found["there"], found["lacks"]) == (f"installed: json for {sys.executable}", "")
+    monkeypatch.setitem(needs.LIBRARIES, "netaddr", ("no_such_library", "x"))
+    shown = f"'{sys.executable} -c import no_such_library' ended with 1"
+    lacks = f"still missing: {shown} and said: No module named 'no_such_library'"
+    assert missing({}, "netaddr", python=sys.executable)["lacks"] == lacks
+
+
+def test_the_pillar_says_what_packages_are_called_otherwise(host: dict[str, str]) -> None:
+    ipv6 = {"lookup": {"packages": {"tunnel": ["iproute"], "ifupdown": ["ifupdown-ng"]}}}
+    assert missing(host, "tunnel", ipv6)["packages"] == ["iproute"]
+    assert missing(host, "ifupdown", ipv6)["packages"] == ["ifupdown-ng"]
+    assert missing(host, "firewall", ipv6)["packages"] == ["iptables", "iptables-persistent"]
+    for odd in (None, 5, {"packages": 5}, {"packages": None}):
+        assert missing(host, "tunnel", {"lookup": odd})["packages"] == ["iproute2", "iputils-ping"]
+
+
+@pytest.mark.parametrize("names", [None, [], 5, {"a": 1}, ["a", 1]])
+def test_names_that_are_none_are_refused(host: dict[str, str], names: Any) -> None:
+    for need in ("tunnel", "firewall", "ifupdown"):
+        with pytest.raises(SaltInvocationError) as caught:
+            missing(host, need, lookup={"packages": {need: names}})
+        assert str(caught.value) == f"lookup:packages:{need}: expected the names of packages, found {names!r}"
+
+
+def test_a_need_that_is_none_is_refused(host: dict[str, str]) -> None:
+    for need in ("dnspython", None, 5):
+        with pytest.raises(SaltInvocationError) as caught:
+            missing(host, need)
+        assert str(caught.value) == f"need: {need!r} is not one of tunnel, ifupdown, firewall, netaddr, dns"

@@ -1,0 +1,185 @@
+"""What ``service_listen`` makes of its arguments and the pillar, with other Salt modules that are made up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import service_listen as module
+from salt.exceptions import SaltInvocationError
+
+service_listen: Any = module
+FOUR, SIX, TUNNEL = "192.0.2.1", "2001:db8::1", "2001:db8:7::7"
+SERVICES = {"ssh": {"ports": [22]}}
+
+
+class Toy:
+    """A service's plug-in, of which nothing is needed but its facts."""
+
+    @staticmethod
+    def functions() -> dict[str, Any]:
+        facts = {
+            **{"files": [], "processes": [], "units": [], "init": "ssh", "options": {}, "check": []},
+            "protocols": {22: "ssh"},
+        }
+        names = ("includes", "listeners", "dual_stack", "errors")
+        return {"listen_ssh.about": lambda: facts, **{f"listen_ssh.{each}": lambda *_: [] for each in names}}
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The addresses that a prober was asked to connect to."""
+    addresses: list[str] = []
+
+    def publish(target: str, function: str, arguments: Any, **how: Any) -> Any:
+        addresses.append(arguments[0]["host"])
+        return {target: {"result": True, "comment": ""}}
+
+    def status(name: str) -> dict[str, Any]:
+        known = {"he0": {"address": "2001:db8:7::2/64", "source": TUNNEL}, "he1": None}
+        return {"configured": known[name]}
+
+    functions = {"publish.publish": publish, "publish.runner": print, "he_tunnel.status": status}
+    monkeypatch.setattr(service_listen, "__salt__", {**Toy.functions(), **functions}, raising=False)
+    opts = {"id": "server", "master_uri": "tcp://192.0.2.9:4506", "test": False}
+    monkeypatch.setattr(service_listen, "__opts__", opts, raising=False)
+    monkeypatch.setattr(service_listen, "__pillar__", {}, raising=False)
+    monkeypatch.setattr(service_listen.service_answers, "public_addresses", lambda: [FOUR, SIX])
+    return addresses
+
+
+@pytest.mark.parametrize(
+    ("given", "six"),
+    [
+        ({}, SIX),
+        ({"tunnel": "he0"}, TUNNEL),
+        ({"tunnel": "he1"}, SIX),
+        ({"tunnel": "he0", "address": "2001:db8::9"}, "2001:db8::9"),
+    ],
+)
+def test_others_connect_to_the_address_that_is_published(given: Any, six: str, asked: list[str]) -> None:
+    done = service_listen.reachable("outside", prober="prober", services=SERVICES, **given)
+    assert (done["result"], done["changes"]) == (True, {}), done["comment"]
+    assert asked == [FOUR, six]
+
+
+@pytest.mark.parametrize(
+    ("beside", "six"),
+    [
+        ({}, SIX),
+        ({"tunnel": {"address": "2001:db8:7::2/64"}}, "2001:db8:7::2"),
+        ({"tunnel": {"address": "2001:db8:7::2/64"}, "dns": {"address": TUNNEL}}, TUNNEL),
+    ],
+)
+def test_the_pillar_says_whom_to_ask_for_what(
+    beside: Any, six: str, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pillar = {"my": {"services": SERVICES, "verify": {"prober": "prober"}, **beside}}
+    monkeypatch.setattr(service_listen, "__pillar__", pillar, raising=False)
+    done = service_listen.reachable("outside", pillar="my:services")
+    assert done["comment"].startswith("tested from prober:\nssh: tcp/22 on ")
+    assert asked == [FOUR, six]
+    other = service_listen.reachable("outside", prober="other", address="2001:db8::9", pillar="my:services")
+    assert other["comment"].startswith("tested from other:\n")
+    assert asked[2:] == [FOUR, "2001:db8::9"]
+    nothing = service_listen.reachable("outside", services={}, pillar="my:services")
+    assert nothing["comment"] == "skipped: no service is declared that prober could connect to"
+
+
+def test_in_test_mode_nobody_is_asked(asked: list[str]) -> None:
+    done = service_listen.reachable("outside", prober="prober", services=SERVICES, test=True)
+    assert (done["result"], done["comment"], asked) == (None, "prober was not asked", [])
+    service_listen.__opts__["test"] = True
+    done = service_listen.reachable("outside", prober="prober", services=SERVICES)
+    assert (done["result"], asked) == (None, [])
+    assert service_listen.reachable("outside", prober="prober", services=SERVICES, test=False)["result"] is True
+    nobody = service_listen.reachable("outside", services=SERVICES, test=True)
+    assert (nobody["result"], nobody["comment"].split(":")[0]) == (True, "skipped")
+
+
+def test_arguments_that_are_unknown_are_refused(asked: list[str]) -> None:
+    for state in (service_listen.reachable, service_listen.unharmed, service_listen.answering):
+        done = state("ssh", prots=[22])
+        assert (done["result"], done["comment"]) == (False, "unknown argument: prots")
+    assert asked == []
+
+
+def test_a_service_that_answers_is_told_with_its_banner(asked: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    whom: list[Any] = []
+
+    def ask(known: Any, name: str, settings: Any, addresses: Any) -> list[dict[str, Any]]:
+        whom.append((name, settings, addresses))
+        answer = {"port": 22, "answers": True, "error": "", "banner": "SSH-2.0"}
+        silent = {"port": 22, "answers": False, "error": "not in this protocol", "banner": "HTTP/1.1"}
+        return [{**answer, "address": FOUR}, {**(answer if addresses == [FOUR] else silent), "address": SIX}]
+
+    monkeypatch.setattr(service_listen.service_answers, "ask", ask)
+    done = service_listen.answering("ssh", ports=[22])
+    assert (done["result"], done["comment"]) == (
+        False,
+        f"tcp/22 on {FOUR}: SSH-2.0\ntcp/22 on {SIX}: not in this protocol: HTTP/1.1",
+    )
+    assert service_listen.answering("ssh", protocols={22: "tcp"}, addresses=[FOUR])["result"] is True
+    assert whom == [("ssh", {"ports": [22]}, [FOUR, SIX]), ("ssh", {"protocols": {22: "tcp"}}, [FOUR])]
+    assert service_listen.answering("ssh", test=True)["comment"] == "ssh was not asked"
+    service_listen.probe("ssh", [22], {22: "tcp"}, [SIX])
+    service_listen.probe("ssh")
+    assert whom[2:] == [("ssh", {"ports": [22], "protocols": {22: "tcp"}}, [SIX]), ("ssh", {}, None)]
+
+
+def test_what_is_harmed_and_by_which_value(asked: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[Any] = []
+
+    def nobody(known: Any, *given: Any) -> list[str]:
+        calls.append(given)
+        return []
+
+    monkeypatch.setattr(service_listen.service_audit, "harmed", nobody)
+    pillar = {"my": {"services": SERVICES, "sysctl": {"net.ipv6.bindv6only": 0}, "sysctl_except": ["a"]}}
+    monkeypatch.setattr(service_listen, "__pillar__", pillar, raising=False)
+    for given, value in (({}, 1), ({"bindv6only": 0}, 0), ({"pillar": "my:services"}, 0)):
+        done = service_listen.unharmed("x", **given)
+        assert done["comment"] == f"no service is harmed by net.ipv6.bindv6only={value}"
+    service_listen.unharmed("x", bindv6only=1, services={}, exceptions=[], pillar="my:services")
+    service_listen.harmed(1)
+    service_listen.harmed(0, SERVICES, ["b"])
+    assert calls == [
+        *((1, {}, []), (0, {}, []), (0, SERVICES, ["a"]), (1, {}, [])),
+        *((1, None, None), (0, SERVICES, ["b"])),
+    ]
+
+
+def test_a_service_is_converged_with_what_is_given_and_what_stands_in_the_pillar(
+    asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned: list[Any] = []
+
+    def plan(known: Any, name: str, settings: Any, value: Any) -> Any:
+        planned.append((name, settings, value))
+        raise SaltInvocationError("planned")
+
+    monkeypatch.setattr(service_listen.service_change, "plan", plan)
+    pillar = {"my": {"services": {"ssh": {"ports": [22], "timeout": 5}}, "sysctl": {"net.ipv6.bindv6only": 1}}}
+    monkeypatch.setattr(service_listen, "__pillar__", pillar, raising=False)
+    given = {"ports": [2222], "protocols": {2222: "ssh"}, "timeout": 7}
+    assert service_listen.dual_stack("ssh", **given, own=1, order=1)["comment"] == "planned"
+    service_listen.dual_stack("ssh", pillar="my:services")
+    service_listen.dual_stack("ssh", bindv6only=0, ports=[2222], pillar="my:services")
+    assert planned == [
+        ("ssh", {**given, "own": 1}, None),
+        ("ssh", {"ports": [22], "timeout": 5}, 1),
+        ("ssh", {"ports": [2222], "timeout": 5}, 0),
+    ]
+
+
+def test_wrong_settings_in_the_pillar_are_named_by_every_state(
+    asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_listen, "__pillar__", {"my": {"services": {"ssh": {"ports": [0]}}}}, raising=False)
+    said = "my:services:ssh:ports: [0] is not a list of TCP ports, such as [25, 587]"
+    for state in ("reachable", "unharmed", "answering", "dual_stack"):
+        for test in (True, False):
+            done = getattr(service_listen, state)("ssh", pillar="my:services", test=test)
+            assert (done["result"], done["changes"], done["comment"]) == (False, {}, said), (state, test)
+    with pytest.raises(SaltInvocationError, match="^ssh:ports: "):
+        service_listen.probe("ssh", [0])

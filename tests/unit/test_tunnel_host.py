@@ -1,0 +1,242 @@
+"""The tunnel as it is on a host, and whether the host can have it: with hosts made of what ip(8) would print."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import _dualstack_host_commands as host_commands
+import _dualstack_host_files as host_files
+import _dualstack_host_ip as host_ip
+import _dualstack_tunnel_host as tunnel_host
+import _dualstack_tunnel_interface as tunnel_interface
+import _dualstack_tunnel_sit as tunnel_sit
+import _dualstack_tunnel_stack as tunnel_stack
+import _dualstack_tunnel_surroundings as tunnel_surroundings
+import pytest
+from salt.exceptions import CommandExecutionError
+
+ENDPOINT, LOCAL = "216.66.84.42", "46.105.5.1"
+TUNNEL: dict[str, Any] = {
+    "endpoint": ENDPOINT,
+    "local": LOCAL,
+    "address": "2001:470:1f12:f87::2/64",
+    "gateway": "2001:470:1f12:f87::1",
+}
+WANTED = {**tunnel_sit.canonical(TUNNEL), "local": LOCAL}
+LIVE: Any = tunnel_interface.wanted(WANTED)
+ETH0 = {"ifname": "eth0", "mtu": 1500, "addr_info": [{"family": "inet", "local": LOCAL}]}
+
+
+def ends(name: str, local: str = LOCAL, remote: str = ENDPOINT) -> dict[str, Any]:
+    return {"ifname": name, "mtu": 1480, "linkinfo": {"info_data": {"local": local, "remote": remote}}}
+
+
+def sight(
+    tunnel: Any = None, live: Any = None, links: Any = (ETH0,), routes: Any = (), rivals: Any = (), files: Any = ()
+) -> tunnel_host.Sight:
+    plugin = SimpleNamespace(parse=lambda name, host: {"name": name} if name in "".join(host.values()) else None)
+    configuration = tunnel_stack.Configuration("toy", cast(Any, plugin), dict(files), tunnel, list(rivals))
+    return tunnel_host.Sight("he0", configuration, list(links), list(routes), live)
+
+
+@pytest.fixture
+def kernel(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
+    """What ip(8) says of a route."""
+
+    def build(route: Any) -> None:
+        def ip(words: list[str]) -> Any:
+            assert words == ["route", "get", ENDPOINT]
+            if isinstance(route, Exception):
+                raise route
+            return [route]
+
+        monkeypatch.setattr(host_ip, "look", ip)
+
+    return build
+
+
+def test_the_status_of_a_host() -> None:
+    found = tunnel_host.status(sight(TUNNEL, LIVE, files={"/a": "he1", "/b": "he0", "/c": "x"}))
+    assert found == {
+        "name": "he0",
+        "stack": "toy",
+        "live": LIVE,
+        "configured": TUNNEL,
+        "files": ["/b"],
+        "differences": {},
+        "in_sync": True,
+    }
+    drifted = {**LIVE, "link": {**LIVE["link"], "mtu": 1400}}
+    found = tunnel_host.status(sight(TUNNEL, drifted))
+    assert (found["in_sync"], found["differences"]) == (False, {"link": {"mtu": {"old": 1400, "new": 1480}}})
+
+
+def test_what_is_asked_of_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    link = {"ifname": "he0", "flags": ["UP"], "mtu": 1480}
+    route = {"dst": "default", "gateway": "2001:470:1f12:f87::1", "dev": "he0", "metric": 1024}
+    answers = {"-d addr show": [ETH0, link], "-6 route show default": [route]}
+    monkeypatch.setattr(host_ip, "look", lambda words: answers[" ".join(words)])
+    monkeypatch.setattr(tunnel_stack, "read", lambda *given: given)
+    live = tunnel_host.live("he0")
+    assert live and live["routes"] == ["default via 2001:470:1f12:f87::1 metric 1024"]
+    assert tunnel_host.live("he1") is None
+    stacks: Any = {}
+    seen: Any = tunnel_host.look("he0", "auto", stacks)
+    assert seen == ("he0", ("he0", "auto", stacks), [ETH0, link], [route], live)
+
+
+def test_a_live_tunnel_that_is_not_configured_is_a_difference() -> None:
+    assert tunnel_host.differences(sight()) == {}
+    assert set(tunnel_host.differences(sight(None, LIVE))) == {"link", "addresses", "routes"}
+
+
+def test_local_auto_is_where_packets_to_the_endpoint_come_from(kernel: Any) -> None:
+    auto = {**TUNNEL, "local": "auto"}
+    kernel({"dev": "eth0", "prefsrc": LOCAL})
+    assert tunnel_host.differences(sight(auto, LIVE)) == {}
+    kernel({"dev": "eth0", "prefsrc": "46.105.5.9"})
+    assert tunnel_host.differences(sight(auto, LIVE)) == {"link": {"local": {"old": LOCAL, "new": "46.105.5.9"}}}
+    kernel({"dev": "eth0"})
+    said = f"local: the route to {ENDPOINT} has no source address; give one"
+    assert tunnel_host.differences(sight(auto, LIVE)) == {"configuration": {"old": said, "new": ""}}
+    canonical = tunnel_sit.canonical(TUNNEL)
+    assert tunnel_host.resolved(canonical, {"prefsrc": "46.105.5.9"}) == canonical  # one that is given stays
+
+
+def test_an_endpoint_that_cannot_be_the_brokers(kernel: Any) -> None:
+    for route in ({"type": "local", "dev": "eth0"}, {"dev": "lo"}):
+        kernel(route)
+        with pytest.raises(CommandExecutionError, match="^endpoint: .* is an address of this host; expected the broke"):
+            tunnel_host.route_to(ENDPOINT)
+    kernel(host_ip.Nothing("ip", 2, "Network is unreachable"))
+    said = f"^endpoint: this host has no route to {ENDPOINT}: 'ip' ended with 2 and said: Network is unreachable$"
+    with pytest.raises(CommandExecutionError, match=said):
+        tunnel_host.route_to(ENDPOINT)
+    kernel(CommandExecutionError("ip is not installed"))  # which says nothing about routes
+    with pytest.raises(CommandExecutionError, match="^ip is not installed$"):
+        tunnel_host.route_to(ENDPOINT)
+    kernel({"dev": "eth0", "prefsrc": LOCAL})
+    assert tunnel_host.route_to(ENDPOINT)["prefsrc"] == LOCAL
+
+
+# What a host lacks
+
+
+@pytest.mark.parametrize(("switch", "enabled"), [("0\n", True), ("1\n", False), (None, False)])
+def test_ipv6_that_is_disabled(monkeypatch: pytest.MonkeyPatch, switch: str | None, enabled: bool) -> None:
+    proc = {"/proc/sys/net/ipv6/conf/all/disable_ipv6": switch}
+    monkeypatch.setattr(host_files, "read", lambda path: proc[path])
+    if enabled:
+        tunnel_surroundings.check_ipv6()
+    else:
+        with pytest.raises(CommandExecutionError, match="^IPv6 is disabled on this host"):
+            tunnel_surroundings.check_ipv6()
+
+
+def test_several_stacks_that_could_have_it() -> None:
+    tunnel_surroundings.check_stack(sight())
+    with pytest.raises(CommandExecutionError, match="^stack: toy and a and b could configure this host; expected the"):
+        tunnel_surroundings.check_stack(sight(rivals=["a", "b"]))
+
+
+@pytest.mark.parametrize(
+    ("loaded", "code", "lacks"),
+    [
+        (True, 1, ""),
+        (False, 0, ""),
+        (False, 1, "'modprobe --dry-run sit' ended with 1 and said: no such module"),
+        (False, None, "modprobe is not installed on this host"),
+    ],
+)
+def test_a_kernel_without_the_device(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, loaded: bool, code: int | None, lacks: str
+) -> None:
+    if code is not None:  # the status of this host's modprobe(8)
+        (tmp_path / "modprobe").write_text(f"#!/bin/sh\necho no such module\nexit {code}\n")
+        (tmp_path / "modprobe").chmod(0o755)
+    monkeypatch.setattr(host_commands, "PATH", str(tmp_path))
+    monkeypatch.setattr(os.path, "isdir", lambda path: loaded and path == "/sys/module/sit")
+    tunnel_surroundings.check_kernel(sight(live=LIVE))  # built in, without a module
+    other = {**LIVE, "link": {**LIVE["link"], "kind": "ipip"}}
+    for seen in (sight(), sight(live=other)):
+        with pytest.raises(CommandExecutionError) if lacks else contextlib.nullcontext() as caught:
+            tunnel_surroundings.check_kernel(seen)
+        if caught:
+            assert "has no module 'sit'" in str(caught.value) and f"({lacks}" in str(caught.value)
+
+
+# What would be in its way
+
+
+def test_an_interface_of_another_kind_is_not_deleted() -> None:
+    def kind(name: str) -> dict[str, Any]:
+        return {**LIVE, "link": {**LIVE["link"], "kind": name}}
+
+    for allowed in (sight(), sight(live=LIVE), sight(TUNNEL, kind("ipip"))):
+        tunnel_surroundings.check_interface(allowed)
+    for refused, said in (
+        (sight(live=kind("dummy")), "dummy"),
+        (sight(live=kind("physical")), "physical"),
+        (sight(TUNNEL, kind("physical")), "physical"),
+    ):
+        with pytest.raises(CommandExecutionError) as raised:
+            tunnel_surroundings.check_interface(refused)
+        assert str(raised.value) == f"name: he0 is an interface of this host of the kind {said}, not a tunnel"
+
+
+def conflict(seen: tunnel_host.Sight, **change: Any) -> str:
+    try:
+        tunnel_surroundings.check_others({**WANTED, **change}, seen)
+    except CommandExecutionError as error:
+        return str(error)
+    return ""
+
+
+def test_the_tunnel_begins_at_an_address_of_this_host() -> None:
+    six = {"ifname": "eth1", "addr_info": [{"family": "inet6", "local": "192.0.2.1"}]}
+    other = {"ifname": "eth2", "addr_info": [{"family": "inet", "local": "10.0.0.1"}]}
+    said = conflict(sight(links=[ETH0, six, other]), local="192.0.2.1")
+    assert said == (
+        f"local: 192.0.2.1 is not an address of this host, which has {LOCAL}, 10.0.0.1; "
+        "behind NAT it is the private one"
+    )
+    assert conflict(sight(links=[ETH0, six, other]), local="10.0.0.1") == ""
+
+
+def test_another_tunnel_between_the_same_ends() -> None:
+    said = conflict(sight(links=[ETH0, ends("old")]))
+    assert said.startswith(f"old is already a tunnel from {LOCAL} to {ENDPOINT}, and the kernel allows one; remove it")
+    for allowed in (ends("he0"), ends("old", local="46.105.5.9"), ends("old", remote="216.66.84.43")):
+        assert conflict(sight(links=[ETH0, allowed])) == ""
+
+
+def test_a_default_route_of_the_same_metric() -> None:
+    native = {"gateway": "fe80::1", "dev": "eth0", "metric": 1024}
+    assert conflict(sight(routes=[native])) == (
+        "metric: this host already has an IPv6 default route of metric 1024, via fe80::1 dev eth0; "
+        "use 'routing: source' beside native IPv6, or another metric"
+    )
+    for routes, change in (
+        ([native], {"routing": "source"}),
+        ([native], {"routing": "none"}),
+        ([native], {"metric": 2048}),
+        ([{**native, "dev": "he0"}], {}),
+        ([{**native, "from": "2001:db8::/64"}], {}),
+    ):
+        assert conflict(sight(routes=routes), **change) == ""
+    assert "via fe80::1 dev eth0" in conflict(sight(routes=[{**native, "dev": "he0"}, native]))
+
+
+def test_an_mtu_that_does_not_fit_into_the_underlay_is_a_warning() -> None:
+    def warned(mtu: int, underlay: str = "eth0") -> list[str]:
+        links = [{**ETH0, "ifname": "lo", "mtu": 65536}, {**ETH0, "mtu": 1400}]
+        return tunnel_surroundings.warnings({**WANTED, "mtu": mtu}, sight(links=links), underlay)
+
+    said = "mtu: eth0 carries packets of at most 1380 bytes within IPv4, less than the tunnel's 1381"
+    assert warned(1381) == [said]
+    assert warned(1380) == warned(1480, "eth9") == warned(1480, "lo") == []
