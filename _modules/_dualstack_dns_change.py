@@ -207,9 +207,14 @@ def _change(
 def _look_again(plan: converge.Plan, step: plugins.Edits) -> None:
     """A provider that cannot compare by itself would overwrite what somebody else has published since the plan."""
     for name, edit in step.items() if not plan["atomic"] else ():
-        now = [each for each in dns_ask.ask({name: plan["places"][name]})[name].values() if not each["error"]]
-        if now and not any(dns_ask.holds(each, edit["old"]) for each in now):
-            raise host_files.Moved(f"{name} ({dns_ask.told(now[0])})", name)
+        answers = dns_ask.ask({name: plan["places"][name]})[name]
+        for server, now in answers.items():
+            if now["error"]:
+                raise CommandExecutionError(
+                    f"{name} was not changed, since {server} does not answer again: {now['error']}"
+                )
+            if not dns_ask.holds(now, edit["old"]):
+                raise host_files.Moved(f"{name} ({dns_ask.told(now)})", name)
 
 
 def claim(wish: dns_settings.Wish) -> None:

@@ -6,6 +6,7 @@ What is particular to a service comes from its plug-in.
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import functools
 import glob
@@ -203,9 +204,13 @@ def running(service: Daemon) -> bool:
     service
         The service.
 
-    Raises ``CommandExecutionError`` for what cannot run as a service of its own.
+    Raises ``CommandExecutionError`` for what cannot run as a service of its own, and where the answer never came: that
+    is not the answer that it does not run.
     """
-    return not host_commands.run(_command(service, "status"), STATUS).retcode
+    done = host_commands.run(_command(service, "status"), STATUS, hide=functools.partial(_discreet, service))
+    if done.retcode < 0:
+        raise CommandExecutionError(f"whether {service.name} runs is not known: {done.sentence}")
+    return not done.retcode
 
 
 def restart(service: Daemon, patience: float) -> None:
@@ -249,7 +254,11 @@ def log_mark(service: Daemon) -> dict[str, Any]:
     service
         The service.
     """
-    return {"time": time.time(), "files": {path: os.path.getsize(path) for path in _logs(service.name)}}
+    sizes = {}
+    for path in _logs(service.name):
+        with contextlib.suppress(FileNotFoundError):  # it has just been rotated: the next one is new from its beginning
+            sizes[path] = os.path.getsize(path)
+    return {"time": time.time(), "files": sizes}
 
 
 def log_since(service: Daemon, mark: dict[str, Any]) -> list[str]:

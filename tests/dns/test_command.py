@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,25 @@ def test_one_that_fails(states: Any, script: Path) -> None:
     assert done.comment == f"{wanted}\nEverything was put back as it was."
     assert records(WWW) == []
     assert calls(script)[-1] == f"remove {WWW} {OURS}"
+
+
+def test_a_server_that_shows_another_record_or_none_by_now_stops_the_change(
+    publishing: Any, secondary: Any, pillar: Any, script: Path
+) -> None:
+    """One that still shows the old one proves nothing, and one that is silent even less."""
+    name = "www.two.example"
+    change = publishing(name, address=OURS, provider="command")
+    cases: list[tuple[Callable[[], None], str]] = [
+        (lambda: put(name, FOREIGN), f"{name} .* has been changed by somebody else meanwhile"),
+        (lambda: servers.stop(secondary), f"{name} was not changed, since .* does not answer again"),
+    ]
+    for meanwhile, said in cases:
+        plan = change.plan()
+        meanwhile()
+        with pytest.raises(Exception, match=said):
+            change.apply(plan)
+        put(name)
+        assert calls(script) == []
 
 
 def test_what_somebody_else_publishes_meanwhile_is_not_overwritten(states: Any, pillar: Any, script: Path) -> None:

@@ -411,6 +411,17 @@ def test_a_service_command_that_is_broken(dovecot: Any, fault: str) -> None:
     assert "Traceback" not in done["comment"] and "this is a bug" not in done["comment"], done["comment"]
 
 
+def test_a_service_that_does_not_say_whether_it_runs(dovecot: Any, modules: Any, impatient: Any) -> None:
+    """It is not taken for one that does not run, whose files alone would be changed: it might restart any time."""
+    daemons.only_ipv4("dovecot")
+    before = CONF.read_bytes()
+    impatient("hangs", "service_listen", service_host="STATUS")
+    with programs.broken("service", "hangs"):
+        done = modules.service_listen.dual_stack("dovecot", ports=[143], timeout=4, test=False)
+    assert (done["result"], done["changes"], CONF.read_bytes()) == (False, {}, before)
+    assert done["comment"].startswith("whether dovecot runs is not known: 'service dovecot status' took more than ")
+
+
 @pytest.mark.parametrize("fault", ["is missing", "fails", "hangs", "prints bytes", "prints for ever"])
 def test_a_journal_that_is_broken_hides_nothing(modules: Any, monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
     known = {"dovecot": plugins.services(modules)["dovecot"]}
