@@ -81,10 +81,15 @@ class Said(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """How a command ended, as a number and in a sentence."""
+    """How a command ended, as a number, and on request in a sentence: most succeed, and nobody wants to read it."""
 
     retcode: int
-    sentence: str
+    told: Callable[[], str]
+
+    @property
+    def sentence(self) -> str:
+        """The sentence, without what is not for everybody."""
+        return self.told()
 
 
 def ended(name: str, retcode: int, said: str) -> str:
@@ -311,8 +316,9 @@ def run(words: list[str], patience: float | None = None, shown: str = "", hide: 
     try:
         done = finish(started)
     except TooMuch as error:
-        return Ended(-signal.SIGKILL, str(error))
-    return Ended(done.retcode, ended(started.name, done.retcode, done.words(hide)))
+        late = str(error)
+        return Ended(-signal.SIGKILL, lambda: late)
+    return Ended(done.retcode, lambda: ended(started.name, done.retcode, done.words(hide)))
 
 
 def failure(words: list[str], patience: float | None = None, shown: str = "", hide: Hide = str) -> str:

@@ -36,12 +36,9 @@ def refuse(path: str, exists: bool) -> None:
     if not exists:
         _refuse_links_of_others(path)
     target = os.path.realpath(path)
-    folder = _present_folder(target)
-    if not os.path.isdir(folder):
-        raise CommandExecutionError(f"{path}: no file can be made there: {folder} is no folder")
-    why = _why_not(folder, os.W_OK | os.X_OK)
+    why = of_folder(target)
     if why:
-        raise CommandExecutionError(f"{path}: no file can be made in {folder}: {why}")
+        raise CommandExecutionError(f"{path}: {why}")
     if not os.path.lexists(target):
         return
     found = os.lstat(target)
@@ -62,6 +59,22 @@ def refuse(path: str, exists: bool) -> None:
         )
 
 
+def of_folder(path: str) -> str:
+    """
+    Why no file can be made in a folder, or where that has to be made; empty if it can.
+
+    path
+        The file's path.
+    """
+    folder = os.path.dirname(path)
+    while not os.path.lexists(folder):
+        folder = os.path.dirname(folder)
+    if not os.path.isdir(folder):
+        return f"no file can be made there: {folder} is no folder"
+    why = _why_not(folder, os.W_OK | os.X_OK)
+    return f"no file can be made in {folder}: {why}" if why else ""
+
+
 def _refuse_links_of_others(path: str) -> None:
     """A link to nothing decides where a new file is made: nobody else may say so."""
     place = path
@@ -76,10 +89,9 @@ def _refuse_links_of_others(path: str) -> None:
 
 def _refuse_without_record() -> None:
     """What is written is recorded before: a run that is killed leaves nothing that nobody knows of."""
-    folder = _present_folder(f"{host_leftovers.FOLDER}/record")
-    why = _why_not(folder, os.W_OK | os.X_OK)
+    why = of_folder(f"{host_leftovers.FOLDER}/record")
     if why:
-        raise CommandExecutionError(f"{host_leftovers.FOLDER}: no record of what is written can be made: {why}")
+        raise CommandExecutionError(f"no record of what is written can be made: {why}")
 
 
 def _names(target: str, found: os.stat_result) -> int:
@@ -125,10 +137,3 @@ def _is_mounted(path: str) -> bool:
 def _unescaped(word: bytes) -> bytes:
     """A path as proc(5) has it, with octal escapes."""
     return re.sub(rb"\\([0-7]{3})", lambda found: bytes([int(found[1], 8)]), word)
-
-
-def _present_folder(path: str) -> str:
-    folder = os.path.dirname(path)
-    while not os.path.lexists(folder):
-        folder = os.path.dirname(folder)
-    return folder

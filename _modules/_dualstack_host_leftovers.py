@@ -96,10 +96,10 @@ def _open(path: str) -> int:
     """A record, to add to it."""
     attempts = 10  # the folder vanishes if somebody else's record was the last one in it
     while True:
-        os.makedirs(FOLDER, mode=0o700, exist_ok=True)
-        _refuse_others()
         attempts -= 1
         try:
+            os.makedirs(FOLDER, mode=0o700, exist_ok=True)
+            _refuse_others()
             return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except FileNotFoundError:
             if not attempts:

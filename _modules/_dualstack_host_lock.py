@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 
 import _dualstack_host_commands as host_commands
+import _dualstack_host_hindrances as host_hindrances
 import _dualstack_host_leftovers as host_leftovers
 import _dualstack_host_time as host_time
 import salt.utils.json
@@ -61,9 +62,9 @@ def refuse() -> None:
     """
     if os.path.lexists(FOLDER):
         _refuse_others()
-    folder = FOLDER if os.path.lexists(FOLDER) else os.path.dirname(FOLDER)
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise CommandExecutionError(f"{folder}: no lock can be made there: it is mounted read-only, or not this user's")
+    why = host_hindrances.of_folder(f"{FOLDER}/lock")
+    if why:
+        raise CommandExecutionError(f"no lock can be taken: {why}")
 
 
 def _make_folder() -> None:

@@ -26,7 +26,7 @@ def file(folder: Path) -> Path:
     return path
 
 
-def write(file: Path) -> converge.Result:
+def write(file: Path, test: bool = False) -> converge.Result:
     """Converge a file."""
 
     def plan() -> converge.Plan:
@@ -34,7 +34,7 @@ def write(file: Path) -> converge.Result:
         return {"changes": dict.fromkeys(edits, {}), "files": edits}
 
     undo = converge.Change("faults", plan, lambda each: host_files.write(each["files"]), lambda each: [])
-    return converge.run("it", undo, {}, False)
+    return converge.run("it", undo, {}, test)
 
 
 def test_a_record_that_is_damaged_removes_nothing_of_others(folder: Path, file: Path) -> None:
@@ -132,6 +132,31 @@ def test_a_host_without_a_folder_for_locks(file: Path) -> None:
         done = write(file)
         assert (done["result"], file.read_text()) == (False, "old")
         assert str(locks) in done["comment"] and "Read-only file system" in done["comment"]
+
+
+def test_where_no_lock_could_be_taken_that_is_foreseen(file: Path) -> None:
+    """It would be the first thing that a run fails at."""
+    with ground.mounted(Path("/run"), "ro"):
+        done = write(file, test=True)
+    assert (done["result"], done["changes"]) == (False, {})
+    assert done["comment"].startswith("no lock can be taken: no file can be made in /run")
+    assert write(file, test=True)["result"] is None
+
+
+def test_the_folder_of_records_may_vanish_at_any_moment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another run, of another part, has removed its own record, which was the last one."""
+    once = iter([True])
+
+    def vanish() -> None:
+        if next(once, False):
+            os.rmdir(RECORDS)
+        real()
+
+    real = host_leftovers._refuse_others
+    with host_leftovers.of("one"):
+        monkeypatch.setattr(host_leftovers, "_refuse_others", vanish)
+        host_leftovers.note(str(folder / ".one.dualstack-old"))
+        assert os.listdir(RECORDS) == ["one.files"]
 
 
 def test_two_parts_do_not_disturb_each_other(folder: Path) -> None:

@@ -10,6 +10,8 @@ import listen_dovecot
 import pytest
 from salt.exceptions import SaltInvocationError
 
+from .test_listen_facts import ABOUT
+
 MAIN = "/etc/dovecot/dovecot.conf"
 MASTER = "/etc/dovecot/conf.d/10-master.conf"
 LOCAL = "/etc/dovecot/local.conf"
@@ -442,17 +444,7 @@ def test_a_wrong_option_is_reported() -> None:
 
 def test_about_is_plain_data() -> None:
     about = listen_dovecot.about()
-    assert set(about) == {
-        "files",
-        "processes",
-        "units",
-        "init",
-        "sets_v6only",
-        "options",
-        "check",
-        "protocols",
-        "words",
-    }
+    assert set(about) == ABOUT
     assert any(fnmatch.fnmatchcase("/usr/sbin/dovecot -F", pattern) for pattern in about["processes"])
     assert about["protocols"][993] == "imaps"
     assert list(about["options"]) == ["explicit"]

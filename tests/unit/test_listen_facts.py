@@ -13,6 +13,7 @@ import pytest
 MODULES = Path(__file__).resolve().parents[2] / "_modules"
 NAMES = sorted(path.stem.removeprefix("listen_") for path in MODULES.glob("listen_*.py"))
 PLUGINS: dict[str, Any] = {name: importlib.import_module(f"listen_{name}") for name in NAMES}
+ABOUT = {"files", "processes", "units", "init", "sets_v6only", "options", "check", "protocols", "words"}
 WEB = {80: "http", 443: "https"}
 
 # The configuration, the name for service(8), the checker, and whether IPV6_V6ONLY is set by the daemon in any case.

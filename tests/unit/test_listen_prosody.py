@@ -10,6 +10,8 @@ import listen_prosody
 import pytest
 from salt.exceptions import SaltInvocationError
 
+from .test_listen_facts import ABOUT
+
 MAIN = "/etc/prosody/prosody.cfg.lua"
 HOST = "/etc/prosody/conf.d/example.org.cfg.lua"
 
@@ -291,17 +293,7 @@ def test_the_plain_data_of_the_service() -> None:
     about = listen_prosody.about()
     assert about["files"] == [MAIN]
     assert about["options"] == {}
-    assert set(about) == {
-        "files",
-        "processes",
-        "units",
-        "init",
-        "sets_v6only",
-        "options",
-        "check",
-        "protocols",
-        "words",
-    }
+    assert set(about) == ABOUT
     assert listen_prosody.dual_stack({}, {})["files"] == {}
 
 

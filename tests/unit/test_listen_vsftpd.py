@@ -9,6 +9,8 @@ import listen_vsftpd
 import pytest
 from salt.exceptions import SaltInvocationError
 
+from .test_listen_facts import ABOUT
+
 MAIN = "/etc/vsftpd.conf"
 
 # Debian's file, shortened; and as it was before 2016.
@@ -172,17 +174,7 @@ def test_the_plain_data_of_the_service() -> None:
     about = listen_vsftpd.about()
     assert about["files"] == [MAIN]
     assert about["options"] == {}
-    assert set(about) == {
-        "files",
-        "processes",
-        "units",
-        "init",
-        "sets_v6only",
-        "options",
-        "check",
-        "protocols",
-        "words",
-    }
+    assert set(about) == ABOUT
     assert listen_vsftpd.includes(MAIN, DEBIAN) == []
     assert listen_vsftpd.dual_stack({}, {}) == {"files": {}, "bindv6only": None, "notes": []}
 
