@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,9 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 # Salt's log handlers outlive pytest's streams.
 logging.raiseExceptions = False
+
+# A shell ignores Ctrl-C on behalf of what it starts in the background, and Python inherits that; tests of Ctrl-C send it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The private rooms are plain Python: `import _dualstack_tunnel_sit as tunnel_sit`.
 sys.path.insert(0, str(REPOSITORY / "_modules"))

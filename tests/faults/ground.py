@@ -15,6 +15,7 @@ from typing import Any
 ACL = "system.posix_acl_access"
 DEFAULT_ACL = "system.posix_acl_default"
 LOCKS = ("/run/dualstack", "/run/lock")
+OTHERS = ("/var/lib/dpkg", "/var/lib/postfix")
 
 
 def run(*words: str) -> None:
@@ -44,11 +45,14 @@ def facts(path: str) -> tuple[Any, ...]:
 
 
 def snapshot(*roots: str) -> dict[str, tuple[Any, ...]]:
-    """All files of some trees, but for locks, which stay by intention, and the many of Debian's package manager."""
+    """
+    All files of some trees, but for locks, which stay by intention, the many of Debian's package manager, and what
+    Postfix writes whenever it likes: its random numbers, and its cache of TLS sessions.
+    """
     found = {}
     for root in roots:
         for folder, folders, files in os.walk(root):
-            folders[:] = [name for name in folders if os.path.join(folder, name) not in ("/var/lib/dpkg", *LOCKS)]
+            folders[:] = [name for name in folders if os.path.join(folder, name) not in (*OTHERS, *LOCKS)]
             found.update({path: facts(path) for path in (os.path.join(folder, name) for name in [*folders, *files])})
     return found
 
