@@ -20,7 +20,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 # Salt's log handlers outlive pytest's streams.
 logging.raiseExceptions = False
 
-# A shell ignores Ctrl-C on behalf of what it starts in the background, and Python inherits that; tests of Ctrl-C send it.
+# A shell ignores Ctrl-C on behalf of what it starts in the background, and Python inherits that; some tests send it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The private rooms are plain Python: `import _dualstack_tunnel_sit as tunnel_sit`.

@@ -21,12 +21,15 @@ packages=(
   systemd                                   # its systemd-socket-activate; it is not PID 1 here
   bind9 bind9-dnsutils                      # the zone in which the AAAA records are published
   python3-venv libpython3-dev gcc libc6-dev # what the virtual environments are made with: timelib has no wheel
-  unbound postgresql mariadb-server redis-server memcached nodejs # only their sockets are looked at
+  unbound postgresql mariadb-server stunnel4 coturn mumble-server # more of them
+  redis-server memcached nodejs caddy prometheus-node-exporter squid openvpn socat php-fpm gunicorn chrony # whose sockets are looked at
+  libdb5.3 libgnutls-dane0 libidn12 # exim's libraries
 )
 
-# The other two implementations of ifup(8) are unpacked beside the system: Debian allows one at a time.
+# The other two implementations of ifup(8), and the other mail server, are unpacked beside the system: Debian allows one
+# at a time.
 others='
-  cd "$1/opt" && chroot "$1" sh -c "cd /opt && apt-get download -q ifupdown-ng ifupdown2"
+  cd "$1/opt" && chroot "$1" sh -c "cd /opt && apt-get download -q ifupdown-ng ifupdown2 exim4-base exim4-daemon-light exim4-config"
   for deb in *.deb; do dpkg-deb -x "$deb" "${deb%%_*}"; rm "$deb"; done'
 
 echo "Making the tests' Debian in $root (once, about two minutes) ..."
