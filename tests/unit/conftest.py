@@ -8,6 +8,8 @@ import _dualstack_host_leftovers as host_leftovers
 import _dualstack_host_lock as host_lock
 import pytest
 
+from .servers import serve, tls  # noqa: F401  # the servers of probes
+
 
 @pytest.fixture(autouse=True)
 def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
