@@ -8,7 +8,8 @@ program leaves ``IPV6_V6ONLY`` to the kernel.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import _dualstack_families as families
@@ -16,15 +17,21 @@ import _dualstack_host_sysctl as host_sysctl
 import _dualstack_plugins as plugins
 import _dualstack_service_edits as service_edits
 import _dualstack_service_host as service_host
+import _dualstack_service_owner as service_owner
+import _dualstack_service_program as service_program
 import _dualstack_service_settings as service_settings
 import _dualstack_service_sockets as service_sockets
 import _dualstack_service_verdict as service_verdict
 from salt.exceptions import SaltException
 
+SYSTEMD = "systemd"  # the plug-in of those sockets that systemd holds for others
 PARAMETER = "net.ipv6.bindv6only"
+ADDRESSES = "/proc/net/if_inet6"  # all of IPv6 that this host has, in 32 digits each
+LOOPBACK = "1".zfill(32)
 
 Sockets = list[dict[str, Any]]  # live ones, or listeners of a configuration
 Ports = dict[str, Sockets]  # those on all addresses, by `tcp/PORT`
+Look = Callable[[int], dict[str, Any]]  # the facts about a process
 
 
 def bindv6only() -> int:
@@ -51,6 +58,17 @@ def bindv6only_is(value: int) -> bool:
     return bindv6only() == value == bindv6only_at_boot()
 
 
+def loopback6() -> bool:
+    """
+    Whether ``::1`` is an address of this host. Without it (``disable_ipv6`` of ``lo``), asking there proves nothing.
+    """
+    try:
+        with open(ADDRESSES, encoding="ascii") as stream:
+            return any(line.startswith(LOOPBACK) for line in stream)
+    except FileNotFoundError:
+        return False  # a kernel without IPv6
+
+
 def sockets(known: Mapping[str, plugins.Service]) -> dict[str, Any]:
     """
     Every listening socket of this host, from the kernel's own tables.
@@ -58,10 +76,18 @@ def sockets(known: Mapping[str, plugins.Service]) -> dict[str, Any]:
     known
         All plug-ins, by the names of their services.
 
-    Returns ``sockets``, each as ``service_sockets.listening`` has it and with its ``service``, and ``unseen``:
+    Returns ``sockets``, each as ``service_sockets.listening`` has it, with its ``service`` and its ``holder`` in
+    words, ``nginx (process 812, user root)``; those that systemd holds for others with their ``unit``; and ``unseen``:
     sentences about what this user could not see.
     """
-    return _sockets(service_host.daemons(known))
+    services = service_host.daemons(known)
+    found = _sockets(services, functools.cache(service_sockets.process))
+    lent = [each for each in found["sockets"] if each["service"] == SYSTEMD]
+    if lent:
+        units = _socket_units(services[SYSTEMD])
+        for each in lent:
+            each["unit"] = units.get((each["transport"], each["port"]), "")
+    return found
 
 
 def audit(known: Mapping[str, plugins.Service], value: int | None = None) -> dict[str, Any]:
@@ -100,8 +126,8 @@ def harmed(
     exceptions
         The names of services that may be harmed.
 
-    Returns one sentence for each. Raises ``SaltException`` where the settings of such a service are wrong, or its new
-    configuration cannot be determined.
+    Returns one sentence for each. Where a plug-in refuses to say what the new configuration of such a service is, the
+    live sockets count. Raises ``SaltException`` where the settings of one are wrong.
     """
     converged = converged or {}
     services = service_host.daemons(known)
@@ -121,8 +147,7 @@ def harmed(
             continue
         if name in converged:
             service_settings.refuse({name: converged[name]}, known)
-            files = read[name] if name in read else service_host.installed(services[name])
-            if _withstands(services[name], files, service_settings.own(converged[name]), value):
+            if _withstands(services[name], read.get(name), service_settings.own(converged[name]), value):
                 continue
         sentences += harms
     return sentences
@@ -143,7 +168,9 @@ def configured(service: service_host.Daemon, files: plugins.Files) -> Ports:
         return {}  # the daemon runs nevertheless; the plan of its own state reports the errors in its files
 
 
-def follows(service: service_host.Daemon | None, live: Sockets, written: Sockets) -> bool | None:
+def follows(
+    service: service_host.Daemon | None, live: Sockets, written: Sockets, sets: bool | None = None
+) -> bool | None:
     """
     Whether a service leaves ``IPV6_V6ONLY`` of a port to the kernel; ``None`` if unknown.
 
@@ -153,6 +180,8 @@ def follows(service: service_host.Daemon | None, live: Sockets, written: Sockets
         Its sockets on that port.
     written
         Its configured listeners on that port.
+    sets
+        For one without a plug-in: whether its program sets the option by itself, ``None`` if that is not known.
 
     The socket's own flag proves nothing: the parameter may have had another value when it was opened.
     """
@@ -163,40 +192,70 @@ def follows(service: service_host.Daemon | None, live: Sockets, written: Sockets
             return each["v6only"] is None
     if service:
         sets = service.about.get("sets_v6only")
-        return None if sets is None else not sets
-    programs = {service_sockets.process(pid)["name"] for each in live for pid in each["pids"]}
-    programs.discard("")  # one that has ended since: a daemon's children hold its sockets too
-    return False if programs and programs <= service_verdict.SETS_V6ONLY else None
+    return None if sets is None else not sets
 
 
-def _sockets(services: Mapping[str, service_host.Daemon]) -> dict[str, Any]:
+def _sockets(services: Mapping[str, service_host.Daemon], look: Look) -> dict[str, Any]:
+    @functools.cache
+    def named(pids: tuple[int, ...], roots: bool) -> tuple[int, str]:
+        pid = service_owner.opener(pids, look, lambda pid: name(pid, roots), services)
+        return pid, name(pid, roots) if pid else ""
+
+    name = functools.cache(lambda pid, roots: service_owner.owner(look(pid), services, roots))
     found = service_sockets.listening()
-    owners: dict[int, str] = {}
+    hidden = []
     for each in found["sockets"]:
-        for pid in each["pids"]:
-            if pid not in owners:
-                owners[pid] = service_host.owner(service_sockets.process(pid), services)
-        each["service"] = next((owners[pid] for pid in each["pids"] if owners[pid]), "")
+        pid, each["service"] = named(tuple(each["pids"]), each["uid"] == 0)
+        each["holder"] = service_owner.holder(look(pid), each["service"]) if each["service"] else ""
+        if pid and look(pid)["name"] and not look(pid)["exe"]:
+            hidden.append(each)
+    if hidden:
+        said = f"This user may not see which program holds {service_sockets.ports(hidden)}."
+        found["unseen"] = [*found["unseen"], said]
     return found
+
+
+def _socket_units(systemd: service_host.Daemon) -> dict[tuple[str, int], str]:
+    """The socket units, by transport and port."""
+    try:
+        told = service_host.listeners(systemd, service_host.configuration(systemd))
+    except (SaltException, OSError):
+        return {}
+    return {(each["transport"], each["port"]): each["note"].partition(":")[0] for each in told if each["port"]}
 
 
 def _audit(
     services: Mapping[str, service_host.Daemon], value: int, read: dict[str, plugins.Files]
 ) -> dict[str, dict[str, Any]]:
     """The verdicts; `read` keeps the configurations that were read for them."""
+    look = functools.cache(service_sockets.process)
+    go: dict[tuple[int, int], bool] = {}
+    program = functools.cache(lambda transport, pid: service_program.sets_v6only(look(pid), transport, go))
+
+    @functools.cache
+    def sets(transport: str, pids: tuple[int, ...]) -> bool | None:
+        """Whether the programs of these processes, a daemon and its children, set the option by themselves."""
+        known = [program(transport, pid) for pid in pids if look(pid)["name"]]  # the others have ended since
+        return True if known and all(known) else None
+
     by_service: dict[str, Sockets] = {}
-    for each in _sockets(services)["sockets"]:
+    for each in _sockets(services, look)["sockets"]:
         by_service.setdefault(each["service"] or "unknown", []).append(each)
     judged = {}
     for name, own in sorted(by_service.items()):
         ports = service_verdict.by_port(own)
         if ports:
-            judged.update(_judge(name, services.get(name), ports, value, read))
+            judged.update(_judge(name, services.get(name), ports, value, read, sets))
     return judged
 
 
 def _judge(
-    name: str, service: service_host.Daemon | None, ports: Ports, value: int, read: dict[str, plugins.Files]
+    name: str,
+    service: service_host.Daemon | None,
+    ports: Ports,
+    value: int,
+    read: dict[str, plugins.Files],
+    sets: Callable[[str, tuple[int, ...]], bool | None],
 ) -> dict[str, dict[str, Any]]:
     """The verdict on one service; on systemd's sockets, one on each of its socket units."""
     if service:
@@ -206,7 +265,8 @@ def _judge(
     verdicts: dict[str, dict[str, Any]] = {}
     for port, own in ports.items():
         written = told.get(port, [])
-        left = follows(service, own, written)
+        six = {pid for each in own if each["address"] == "::" for pid in each["pids"]}
+        left = follows(service, own, written, None if service else sets(port.partition("/")[0], tuple(sorted(six))))
         label = next((each["note"] for each in written if each["note"].endswith(".socket")), name)
         verdict = verdicts.setdefault(
             label,
@@ -219,7 +279,8 @@ def _judge(
         now = service_verdict.served(own)
         for family in families.FAMILIES:
             verdict["serves" if family in now else "misses"][family].append(port)
-        then = service_verdict.after_start(own, left is not False, value)
+        shares = service is not None and _shares(service)
+        then = service_verdict.after_start(own, left, value, shares)
         if set(now) <= set(then):
             continue
         if left is None:
@@ -231,11 +292,22 @@ def _judge(
     return verdicts
 
 
-def _withstands(service: service_host.Daemon, files: plugins.Files, options: dict[str, Any], value: int) -> bool:
-    """Whether a service that is converged in this run serves both families with that value."""
-    dual = service_host.dual_stack(service, files, options, value)
-    listeners = service_host.listeners(service, service_edits.afterwards(files, dual["files"]))
+def _shares(service: service_host.Daemon) -> bool:
+    """Whether its sockets may overlap, since it sets SO_REUSEPORT by itself."""
+    return bool(service.about.get("shares_ports"))
+
+
+def _withstands(service: service_host.Daemon, files: plugins.Files | None, options: dict[str, Any], value: int) -> bool:
+    """Whether that value harms no listener of a service that is converged in this run."""
+    try:
+        files = files or service_host.installed(service)
+        dual = service_host.dual_stack(service, files, options, value)
+        listeners = service_host.listeners(service, service_edits.afterwards(files, dual["files"]))
+    except (SaltException, OSError):
+        return False  # its own state says why
     return dual["bindv6only"] in (None, value) and all(
-        service_verdict.served(each, value) == list(families.FAMILIES) and not service_verdict.collide(each, value)
+        # Under either value, it would serve no more.
+        set(service_verdict.served(each)) <= set(service_verdict.served(each, value))
+        and (_shares(service) or not service_verdict.collide(each, value))
         for each in service_verdict.by_port(listeners).values()
     )

@@ -132,36 +132,51 @@ def process(pid: int) -> dict[str, Any]:
     pid
         Its number.
 
-    Returns ``pid``; ``exe``, the path of its program; ``command``, that path and the arguments, with a blank between
-    them; ``name``, which the process may have given itself; ``unit``, that of systemd, or an empty text; and
-    ``parent``, the number of the process that started it. What this user may not see is empty, and ``command`` then
-    begins with the name that the process gave itself; all is empty, and ``parent`` 0, if there is no such process.
+    Returns ``pid``; ``exe``, the path of its program, and ``deleted``, whether that file is gone; ``arguments``;
+    ``command``, the path and the arguments, with a blank between them; ``name``, which the process may have given
+    itself; ``uids``, its real and its effective user; ``unit``, that of systemd, or an empty text; ``parent``, the
+    number of the process that started it; and ``started``, when, in the kernel's ticks since the boot. What this user
+    may not see is empty, and ``command`` then begins with the name that the process gave itself; all is empty, and
+    ``parent`` and ``started`` 0, if there is no such process.
     """
     exe = ""
     with contextlib.suppress(OSError):
-        # A daemon that was upgraded but not restarted runs from a deleted file.
-        exe = _text(os.readlink(f"/proc/{pid}/exe".encode())).removesuffix(" (deleted)")
+        exe = _text(os.readlink(f"/proc/{pid}/exe".encode()))
+    # A daemon that was upgraded but not restarted runs from a deleted file.
+    path = exe.removesuffix(" (deleted)")
     own, *arguments = _text(_read(f"/proc/{pid}/cmdline")).rstrip("\0").split("\0")
     # proc(5): "PID (NAME) STATE PARENT ...", and a name may hold blanks and parentheses.
     before, _, after = _text(_read(f"/proc/{pid}/stat")).rpartition(")")
+    users = [line.split()[1:3] for line in _text(_read(f"/proc/{pid}/status")).splitlines() if line.startswith("Uid:")]
     return {
         "pid": pid,
-        "exe": exe,
-        "command": " ".join([exe or own, *arguments]),
+        "exe": path,
+        "deleted": path != exe,
+        "arguments": arguments,
+        "command": " ".join([path or own, *arguments]),
         "name": before.partition("(")[2],
+        "uids": [int(each) for found in users for each in found],
         "unit": _unit(_text(_read(f"/proc/{pid}/cgroup"))),
         "parent": int(after.split()[1]) if after else 0,
+        "started": int(after.split()[19]) if after else 0,
     }
 
 
 def _unit(cgroups: str) -> str:
-    """The unit in lines of cgroups(7), as `0::/system.slice/ssh.service`, or `1:name=systemd:...` of version 1."""
+    """
+    The unit in lines of cgroups(7), as `0::/system.slice/ssh.service`, or `1:name=systemd:...` of version 1.
+
+    Only root makes units in a slice of the system. Users have their own below `user.slice`, a unit may have been given
+    a cgroup in which its user makes others, and what is above the reader's own namespace (`..`) is not known.
+    """
     for line in cgroups.splitlines():
         _, controllers, path = f"{line}::".split(":", 2)
         if controllers in ("", "name=systemd"):
-            for part in reversed(path.rstrip(":").split("/")):
-                if part.endswith((".service", ".socket", ".scope")):
-                    return part
+            slices = path.rstrip(":").split("/")[1:]
+            if slices[:1] != ["user.slice"]:
+                unit = next((each for each in slices if not each.endswith(".slice")), "")
+                if [unit] != slices[:1] and unit.endswith((".service", ".socket", ".scope")):
+                    return unit
     return ""
 
 
@@ -329,10 +344,10 @@ def _text(found: bytes) -> str:
 
 def _untold(sockets: list[dict[str, Any]]) -> list[str]:
     sentences = []
-    unsure = _ports(each for each in sockets if each["address"] == "::" and each["v6only"] is None)
+    unsure = ports(each for each in sockets if each["address"] == "::" and each["v6only"] is None)
     if unsure:
         sentences.append(f"It is not known whether :: also serves IPv4 for {unsure}: only a connection would show it.")
-    hidden = _ports(each for each in sockets if not each["pids"])
+    hidden = ports(each for each in sockets if not each["pids"])
     if hidden and os.geteuid():
         sentences.append(f"This user may not see the process behind {hidden}.")
     elif hidden:
@@ -340,11 +355,16 @@ def _untold(sockets: list[dict[str, Any]]) -> list[str]:
     return sentences
 
 
-def _ports(sockets: Iterable[dict[str, Any]]) -> str:
-    """Ports in words: `2 sockets (tcp/25, udp/53)`; an empty text for none."""
+def ports(sockets: Iterable[dict[str, Any]]) -> str:
+    """
+    Ports in words: ``2 sockets (tcp/25, udp/53)``; an empty text for none.
+
+    sockets
+        As :py:func:`listening` has them.
+    """
     found = list(sockets)
     if not found:
         return ""
-    ports = list(dict.fromkeys(f"{each['transport']}/{each['port']}" for each in found))
-    more = [f"and {len(ports) - NAMED} more"] if len(ports) > NAMED else []
-    return f"{len(found)} socket{'s' if len(found) > 1 else ''} ({', '.join(ports[:NAMED] + more)})"
+    named = list(dict.fromkeys(f"{each['transport']}/{each['port']}" for each in found))
+    more = [f"and {len(named) - NAMED} more"] if len(named) > NAMED else []
+    return f"{len(found)} socket{'s' if len(found) > 1 else ''} ({', '.join(named[:NAMED] + more)})"

@@ -15,12 +15,6 @@ import _dualstack_service_addresses as service_addresses
 import _dualstack_service_sockets as service_sockets
 from salt.exceptions import SaltInvocationError
 
-# Programs without a plug-in that set IPV6_V6ONLY themselves, and keep their families when the kernel's default changes:
-# measured on Debian 12, see the tests. For all others this is unknown.
-SETS_V6ONLY = frozenset(
-    ("named", "unbound", "postgres", "mariadbd", "mysqld", "redis-server", "memcached", "epmd", "node", "java")
-)
-
 
 def wildcard(address: str) -> bool:
     """
@@ -68,21 +62,29 @@ def _families(each: dict[str, Any], bindv6only: int) -> list[str]:
         return []  # a host name, in a configuration: depends on what it resolves to
 
 
-def after_start(sockets: list[dict[str, Any]], follows: bool, bindv6only: int) -> list[str]:
+def after_start(
+    sockets: list[dict[str, Any]], follows: bool | None, bindv6only: int, shares: bool = False
+) -> list[str]:
     """
     The families that the sockets of one port will serve when their daemon has started again.
 
     sockets
         The live ones, each with ``transport``, ``address`` and ``v6only``, all of one port of one daemon.
     follows
-        Whether the daemon leaves ``IPV6_V6ONLY`` to the kernel.
+        Whether the daemon leaves ``IPV6_V6ONLY`` to the kernel. ``None``, if that is not known: then the worst is told.
     bindv6only
         The kernel's default at that moment.
+    shares
+        Whether the daemon permits its sockets to overlap: SO_REUSEPORT, over UDP SO_REUSEADDR.
 
     Returns an empty list where two sockets collide: bind(2) fails with EADDRINUSE then, and most daemons do not start.
+    Where two overlap already, the daemon has permitted that.
     """
-    then = [{**each, "v6only": None} if follows and each["address"] == "::" else each for each in sockets]
-    if collide(then, bindv6only):
+    then = sockets
+    if follows is not False:
+        then = [{**each, "v6only": None} if each["address"] == "::" else each for each in sockets]
+    clash = collide(then, bindv6only) or follows is None and _overlap(then, bindv6only)
+    if clash and not shares and not _overlap(sockets, 1):
         return []
     return served(then, bindv6only)
 
@@ -95,8 +97,12 @@ def collide(sockets: list[dict[str, Any]], bindv6only: int) -> bool:
         Sockets or configured listeners of one port.
     bindv6only
         The kernel's default, for those that use it.
+
+    UDP sockets of daemons with a plug-in set SO_REUSEADDR, and may overlap.
     """
-    tcp = [each for each in sockets if each["transport"] == "tcp"]  # UDP sockets set SO_REUSEADDR, and may overlap
-    four = any(each["address"] == "0.0.0.0" for each in tcp)
-    both = any(len(served([each], bindv6only)) == 2 for each in tcp if each["address"] == "::")
-    return four and both
+    return _overlap([each for each in sockets if each["transport"] == "tcp"], bindv6only)
+
+
+def _overlap(sockets: list[dict[str, Any]], bindv6only: int) -> bool:
+    four = any(each["address"] == "0.0.0.0" for each in sockets)
+    return four and any(len(served([each], bindv6only)) == 2 for each in sockets if each["address"] == "::")

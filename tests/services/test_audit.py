@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +18,11 @@ import pytest
 from . import daemons
 
 EPHEMERAL = 32768  # from here on, ports have other numbers after the next start: Erlang's distribution, pytest's own
-LOSES = {"ejabberd dual", "vsftpd", "haproxy :::", "lighttpd without v6only", "systemd-socket-activate", "python"}
+CERTIFICATE = "/etc/test.pem"  # with its key
+LOSES = {
+    *("ejabberd dual", "vsftpd", "haproxy :::", "lighttpd without v6only", "systemd-socket-activate", "python"),
+    *("stunnel4", "socat", "socat udp", "php-fpm", "php", "gunicorn", "perl", "node udp"),
+}
 
 
 def haproxy(bind: str) -> None:
@@ -56,6 +62,7 @@ SERVICES: dict[str, tuple[str, Callable[[], Any], int]] = {
     ),
     "haproxy *": ("haproxy", lambda: haproxy("*:8000"), 8000),
     "haproxy :::": ("haproxy", lambda: haproxy(":::8000"), 8000),
+    "haproxy * and :::": ("haproxy", lambda: haproxy("*:8000,:::8000"), 8000),
     "haproxy v4v6": ("haproxy", lambda: haproxy(":::8000 v4v6"), 8000),
     "postgresql": (
         "postgresql",
@@ -70,14 +77,86 @@ SERVICES: dict[str, tuple[str, Callable[[], Any], int]] = {
     ),
     "memcached": ("memcached", lambda: daemons.edit("/etc/memcached.conf", "^-l .*$", ""), 11211),
 }
-PROGRAMS = {
-    "node": ["node", "-e", "require('net').createServer().listen(8300)"],
-    "systemd-socket-activate": ["systemd-socket-activate", "--accept", "-l", "8300", "/bin/cat"],
-    "python": [
-        *("python3", "-c"),
-        "import socket as s, time; a = s.socket(s.AF_INET6); a.setsockopt(s.SOL_SOCKET, s.SO_REUSEADDR, 1);"
-        "a.bind(('::', 8300)); a.listen(); time.sleep(1000)",
-    ],
+PYTHON = (
+    "import socket as s, time; a = s.socket(s.AF_INET6); a.setsockopt(s.SOL_SOCKET, s.SO_REUSEADDR, 1);"
+    "a.bind(('::', 8300)); a.listen(); time.sleep(1000)"
+)
+PERL = (
+    "my $s = IO::Socket::IP->new(LocalHost => '::', LocalPort => 8300, Listen => 5, ReuseAddr => 1) or die $@;"
+    "sleep 1000"
+)
+TURN = ["turnserver", "-n", "-L", "::", "-p", "8300", "--no-tls", "--no-dtls", "--cli-password", "x", "--no-cli"]
+SECURE = f"ca {CERTIFICATE}\ncert {CERTIFICATE}\nkey {CERTIFICATE}\ndh none\n"
+OPENVPN = f"dev null\ntls-server\nifconfig-noexec\nport 8300\n{SECURE}"
+UNBOUND = "interface: 0.0.0.0\n interface: ::0\n port: 8300\n username: ''\n chroot: ''\n pidfile: ''\n"
+# Each: the files that it needs, its command, and its port.
+PROGRAMS: dict[str, tuple[dict[str, str], list[str], str]] = {
+    "node": ({}, ["node", "-e", "require('net').createServer().listen(8300)"], "tcp/8300"),
+    "node http": ({}, ["node", "-e", "require('http').createServer().listen(8300, '::')"], "tcp/8300"),
+    "node udp": ({}, ["node", "-e", "require('dgram').createSocket('udp6').bind(8300)"], "udp/8300"),
+    "systemd-socket-activate": ({}, ["systemd-socket-activate", "--accept", "-l", "8300", "/bin/cat"], "tcp/8300"),
+    "python": ({}, ["python3", "-c", PYTHON], "tcp/8300"),
+    "python http.server": ({}, ["python3", "-m", "http.server", "8300"], "tcp/8300"),
+    "python http.server ::": ({}, ["python3", "-m", "http.server", "--bind", "::", "8300"], "tcp/8300"),
+    "caddy": ({}, ["caddy", "respond", "--listen", ":8300"], "tcp/8300"),
+    "prometheus-node-exporter": ({}, ["prometheus-node-exporter", "--web.listen-address=:8300"], "tcp/8300"),
+    "mumble-server": (
+        {"/etc/mumble-server.ini": "port=8300\ndatabase=/var/lib/mumble-server/test.sqlite\n"},
+        ["murmurd", "-fg", "-ini", "/etc/mumble-server.ini"],
+        "udp/8300",
+    ),
+    "squid": ({"/etc/squid.test": "http_port 8300\n"}, ["squid", "-N", "-f", "/etc/squid.test"], "tcp/8300"),
+    "turnserver": ({}, TURN, "udp/8300"),
+    "openvpn tcp": (
+        {"/etc/openvpn.test": f"{OPENVPN}proto tcp6-server\n"},
+        ["openvpn", "--config", "/etc/openvpn.test"],
+        "tcp/8300",
+    ),
+    "openvpn udp": (
+        {"/etc/openvpn.test": f"{OPENVPN}proto udp6\n"},
+        ["openvpn", "--config", "/etc/openvpn.test"],
+        "udp/8300",
+    ),
+    "openvpn ipv4": (
+        {"/etc/openvpn.test": f"{OPENVPN}proto tcp4-server\n"},
+        ["openvpn", "--config", "/etc/openvpn.test"],
+        "tcp/8300",
+    ),
+    "stunnel4": (
+        {
+            "/etc/stunnel.test": "foreground = yes\npid =\n[a]\naccept = :::8300\nconnect = 127.0.0.1:9\n"
+            f"cert = {CERTIFICATE}\n"
+        },
+        ["stunnel4", "/etc/stunnel.test"],
+        "tcp/8300",
+    ),
+    "socat": ({}, ["socat", "TCP6-LISTEN:8300,fork,reuseaddr", "EXEC:/bin/cat"], "tcp/8300"),
+    "socat udp": ({}, ["socat", "UDP6-LISTEN:8300,fork", "EXEC:/bin/cat"], "udp/8300"),
+    "php-fpm": (
+        {
+            "/etc/php-fpm.test": "[global]\nerror_log = /dev/null\n[www]\nuser = www-data\nlisten = [::]:8300\n"
+            "pm = static\npm.max_children = 2\n"
+        },
+        ["php-fpm8.2", "-F", "-y", "/etc/php-fpm.test"],
+        "tcp/8300",
+    ),
+    "php": ({}, ["php", "-S", "[::]:8300"], "tcp/8300"),
+    "gunicorn": (
+        {"/etc/wsgi.py": "def app(environ, start):\n    start('200 OK', [])\n    return []\n"},
+        ["gunicorn", "--chdir", "/etc", "--bind", "[::]:8300", "wsgi:app"],
+        "tcp/8300",
+    ),
+    "perl": ({}, ["perl", "-MIO::Socket::IP", "-e", PERL], "tcp/8300"),
+    "chronyd": ({}, ["chronyd", "-d", "-f", "/dev/null", "allow all", "port 8300"], "udp/8300"),
+    "unbound": (
+        {"/etc/unbound.test": f"server:\n {UNBOUND}"},
+        ["unbound", "-d", "-c", "/etc/unbound.test"],
+        "udp/8300",
+    ),
+    "redis ::": ({}, ["redis-server", "--bind", "::", "--protected-mode", "no", "--port", "8300"], "tcp/8300"),
+    "memcached udp": ({}, ["memcached", "-u", "nobody", "-p", "8300", "-U", "8300"], "udp/8300"),
+    "epmd": ({}, ["epmd", "-port", "8300"], "tcp/8300"),
+    "rsync": ({}, ["rsync", "--daemon", "--no-detach", "--port", "8300", "--config", "/dev/null"], "tcp/8300"),
 }
 ETC = (
     "apache2",
@@ -102,25 +181,60 @@ def _etc() -> Iterator[None]:
     Path("/etc/mysql/mariadb.conf.d/99-all.cnf").unlink(missing_ok=True)
 
 
+def bound(port: str) -> list[str]:
+    """The addresses of the sockets of a port, `tcp/PORT`, as ss(8) has them: `*` is both families in this Debian."""
+    transport, _, number = port.partition("/")
+    lines = daemons.run("ss", "-Hln", "-t" if transport == "tcp" else "-u").splitlines()
+    locals_ = [line.split()[3].rpartition(":") for line in lines]
+    return sorted({address for address, _, found in locals_ if found == number})
+
+
 @contextmanager
 def started(case: str) -> Iterator[None]:
     """The daemon runs."""
     if case in PROGRAMS:
-        process = subprocess.Popen(PROGRAMS[case], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        files, words, port = PROGRAMS[case]
+        for path, text in files.items():
+            write(path, text)
+        process = subprocess.Popen(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
         try:
-            daemons.wait_for(8300, family="ipv6")
+            wait(lambda: bool(bound(port)), case)
             yield
         finally:
-            process.send_signal(signal.SIGKILL)
+            os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+            wait(lambda: not bound(port), f"the end of {case}")
         return
-    name, _, port = SERVICES[case]
+    name, _, number = SERVICES[case]
     try:
         daemons.run("service", name, "start", check=False)
-        daemons.wait_for(port, family="ipv6" if daemons.answers(port, "ipv6") else "ipv4")
+        daemons.wait_for(number, family="ipv6" if daemons.answers(number, "ipv6") else "ipv4")
         yield
     finally:
-        daemons.stop(name, port)
+        daemons.stop(name, number)
+
+
+def wait(ready: Callable[[], bool], what: str) -> None:
+    """Wait until something has happened."""
+    deadline = time.monotonic() + 30
+    while not ready():
+        assert time.monotonic() < deadline, f"waited for {what}: {daemons.run('ss', '-ltunp')}"
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _certificate() -> None:
+    """For those that start with none."""
+    made = ("-subj", "/CN=server.example.org", "-days", "9", "-keyout", "/etc/test.key", "-out", "/etc/test.crt")
+    daemons.run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *made)
+    write(CERTIFICATE, Path("/etc/test.key").read_text() + Path("/etc/test.crt").read_text())
+    daemons.run("install", "-d", "-o", "mumble-server", "/var/lib/mumble-server")
 
 
 @pytest.mark.parametrize("case", [*SERVICES, *PROGRAMS])
@@ -131,10 +245,14 @@ def test_what_the_parameter_does_to_a_daemon_is_what_was_predicted(case: str, mo
         before = observed(modules, 0)
         with_one = predicted(modules, 1)
     assert bool(before) == (case != "named")  # that binds each address of the host by itself
+    assert PROGRAMS.get(case, ({}, [], f"tcp/{SERVICES[case][2]}" if case in SERVICES else ""))[2] in [
+        *before,
+        "tcp/53",
+    ]
     daemons.bindv6only(1)
     with started(case):
         assert observed(modules, 1, before) == with_one
-        with_zero = predicted(modules, 0)
+        with_zero = predicted(modules, 0, case in LOSES)
     daemons.bindv6only(0)
     with started(case):
         assert observed(modules, 0, before) == with_zero
@@ -142,33 +260,43 @@ def test_what_the_parameter_does_to_a_daemon_is_what_was_predicted(case: str, mo
     assert with_zero == before
 
 
-def observed(modules: Any, value: int, ports: dict[int, list[str]] | None = None) -> dict[int, list[str]]:
+def observed(modules: Any, value: int, ports: dict[str, list[str]] | None = None) -> dict[str, list[str]]:
     """Over which families connections are accepted, on the ports that the audit knows, or on these."""
     if ports is None:
         ports = judged(modules.service_listen.audit(value))
-        assert {port: daemons.families(port) for port in ports} == ports
-    return {port: daemons.families(port) for port in ports}
+        assert {port: served(port) for port in ports} == ports
+    return {port: served(port) for port in ports}
 
 
-def judged(audit: dict[str, Any]) -> dict[int, list[str]]:
-    """The families of each TCP port by the audit's word."""
-    found: dict[int, list[str]] = {}
+def served(port: str) -> list[str]:
+    """The families that a port really serves: over UDP, nobody answers a connection."""
+    if port.startswith("tcp/"):
+        return daemons.families(int(port[4:]))
+    families = {"*": {"ipv4", "ipv6"}, "[::]": {"ipv6"}, "0.0.0.0": {"ipv4"}}
+    return sorted(set().union(*(families[each] for each in bound(port))))
+
+
+def judged(audit: dict[str, Any]) -> dict[str, list[str]]:
+    """The families of each port by the audit's word."""
+    found: dict[str, list[str]] = {}
     for verdict in audit.values():
         for family, ports in verdict["serves"].items():
             for port in ports:
-                if port.startswith("tcp/") and int(port[4:]) < EPHEMERAL:
-                    found.setdefault(int(port[4:]), []).append(family)
+                if int(port[4:]) < EPHEMERAL:
+                    found.setdefault(port, []).append(family)
     return found
 
 
-def predicted(modules: Any, value: int) -> dict[int, list[str]]:
-    """What the audit says will be after the next start. A program that it does not know may follow the kernel."""
+def predicted(modules: Any, value: int, gains: bool = False) -> dict[str, list[str]]:
+    """
+    What the audit says will be after the next start. A program that it does not know may follow the kernel: what it
+    then gains is not told, and known here.
+    """
     audit = modules.service_listen.audit(value)
     lost = {port for verdict in audit.values() for port in verdict["loses_ipv4"] + verdict["unsure"]}
     assert not [verdict for verdict in audit.values() if verdict["collides"]]
-    gains = ["ipv4", "ipv6"] if value == 0 else []
     return {
-        port: ["ipv6"] if f"tcp/{port}" in lost else found if found != ["ipv6"] else gains or found
+        port: ["ipv6"] if port in lost else ["ipv4", "ipv6"] if gains and found == ["ipv6"] else found
         for port, found in judged(audit).items()
     }
 

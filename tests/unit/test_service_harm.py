@@ -9,6 +9,7 @@ from typing import Any
 import _dualstack_host_sysctl as host_sysctl
 import _dualstack_service_audit as service_audit
 import _dualstack_service_host as service_host
+import _dualstack_service_owner as service_owner
 import _dualstack_service_sockets as service_sockets
 import pytest
 from salt.exceptions import CommandExecutionError, SaltInvocationError
@@ -21,7 +22,7 @@ def on(owner: str, port: int, address: str = "::", v6only: bool | None = False, 
     """A socket; without an owner, nobody may see its process."""
     return {
         **{"transport": transport, "port": port, "address": address, "v6only": v6only},
-        **{"pids": [PIDS[owner]] if owner else [], "note": ""},
+        **{"pids": [PIDS[owner]] if owner else [], "uid": 0, "note": ""},
     }
 
 
@@ -69,8 +70,9 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Host:
     def build(*sockets: Any, **known: Toy) -> dict[str, Any]:
         names = {pid: name for name, pid in PIDS.items()}
         monkeypatch.setattr(service_sockets, "listening", lambda: {"sockets": list(sockets), "unseen": ["x"]})
-        monkeypatch.setattr(service_sockets, "process", lambda pid: {"name": names[pid]})
-        monkeypatch.setattr(service_host, "owner", lambda process, services: process["name"])
+        facts = {"exe": "/x", "deleted": False, "arguments": [], "uids": [0, 0]}
+        monkeypatch.setattr(service_sockets, "process", lambda pid: {**facts, "pid": pid, "name": names[pid]})
+        monkeypatch.setattr(service_owner, "owner", lambda process, services, roots: process["name"])
         files = {"/etc/toy": {"text": "old", "includes": []}}
         monkeypatch.setattr(service_host, "configuration", lambda service: files)
         monkeypatch.setattr(service_host, "installed", lambda service: files)
@@ -81,7 +83,10 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Host:
 
 def test_each_socket_has_its_service(host: Host) -> None:
     found = service_audit.sockets(host(on("web", 80), on("", 111)))
-    assert [(each["port"], each["service"]) for each in found["sockets"]] == [(80, "web"), (111, "")]
+    assert [(each["port"], each["service"], each["holder"]) for each in found["sockets"]] == [
+        (80, "web", "web (process 11, user root)"),
+        (111, "", ""),
+    ]
     assert found["unseen"] == ["x"]
 
 
@@ -178,12 +183,37 @@ def test_who_is_excepted_or_converged_in_the_same_run_is_not_harmed(host: Host) 
     assert harms(split("web", 80), 0, **dual) == ["mail", "web"]
     assert harms(old, **dual) == ["mail", "web"]
     assert harms([on("web", 80, "0.0.0.0", None), on("web", 80)], **dual) == ["mail", "web"]
-    assert harms([*split("web", 80), on("web", 443, "0.0.0.0", None)], **dual) == ["mail", "web"]
+    # One that serves a single family whatever the value is no reason, nor is one on a single address.
+    assert harms([*split("web", 80), on("web", 443, "0.0.0.0", None)], **dual) == ["mail"]
+    assert harms([*split("web", 80), on("web", 443, v6only=True), on("web", 81, "::1")], **dual) == ["mail"]
 
 
 def test_who_is_not_harmed_is_not_looked_at_any_further(host: Host) -> None:
     known = host(on("web", 80), web=Toy(True))
     assert service_audit.harmed(known, 1, {"web": {"ports": "of a pillar that is wrong"}}) == []
+
+
+@pytest.mark.parametrize("refusal", [SaltInvocationError("x"), CommandExecutionError("x"), OSError("x")])
+def test_what_a_plug_in_refuses_is_judged_by_the_live_sockets(
+    host: Host, monkeypatch: pytest.MonkeyPatch, refusal: Exception
+) -> None:
+    def refused(*given: Any) -> Any:
+        raise refusal
+
+    monkeypatch.setattr(service_host, "dual_stack", refused)
+    known = host(on("web", 80), *split("mail", 25), web=Toy(False), mail=Toy(False))
+    converged: Any = {"web": None, "mail": None}
+    assert service_audit.harmed(known, 1, converged) == [f"web {LOSES} tcp/80"]
+
+
+def test_files_that_are_not_there_are_no_error_either(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*given: Any) -> Any:
+        raise CommandExecutionError("it is not installed")
+
+    known = host(on("web", 80), web=Toy(False))
+    monkeypatch.setattr(service_host, "configuration", none)
+    monkeypatch.setattr(service_host, "installed", none)
+    assert service_audit.harmed(known, 1, {"web": None}) == [f"web {LOSES} tcp/80"]
 
 
 def test_wrong_settings_of_who_is_converged_are_an_error(host: Host) -> None:

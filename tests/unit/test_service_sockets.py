@@ -432,17 +432,26 @@ def test_this_process() -> None:
     assert {**found, "unit": ""} == {
         "pid": os.getpid(),
         "exe": exe,
+        "deleted": False,
+        "arguments": arguments,
         "command": " ".join([exe, *arguments]),
         "name": Path("/proc/self/comm").read_text().strip(),
+        "uids": [os.getuid(), os.geteuid()],
         "unit": "",
         "parent": os.getppid(),
+        "started": found["started"],
     }
+    with subprocess.Popen(["sleep", "60"]) as younger:
+        assert service_sockets.process(younger.pid)["started"] >= found["started"] > 0
+        younger.kill()
 
 
 def test_a_daemon_whose_program_was_upgraded(started: Callable[..., int], tmp_path: Path) -> None:
     pid = started("daemon", "60")
+    assert service_sockets.process(pid)["deleted"] is False
     (tmp_path / "daemon").unlink()
-    assert service_sockets.process(pid)["command"] == f"{tmp_path}/daemon 60"
+    found = service_sockets.process(pid)
+    assert (found["command"], found["deleted"]) == (f"{tmp_path}/daemon 60", True)
 
 
 def test_a_name_with_blanks_and_parentheses(started: Callable[..., int], tmp_path: Path) -> None:
@@ -462,10 +471,14 @@ def test_a_process_that_has_ended() -> None:
     assert service_sockets.process(process.pid) == {
         "pid": process.pid,
         "exe": "",
+        "deleted": False,
+        "arguments": [],
         "command": "",
         "name": "",
+        "uids": [],
         "unit": "",
         "parent": 0,
+        "started": 0,
     }
 
 
@@ -481,11 +494,18 @@ def test_a_process_of_another_user_is_known_by_what_it_calls_itself(started: Cal
     [
         ("0::/system.slice/dovecot.service\n", "dovecot.service"),
         ("0::/system.slice/system-postfix.slice/postfix@-.service\n", "postfix@-.service"),
-        ("0::/user.slice/user-0.slice/session-3.scope\n", "session-3.scope"),
-        ("0::/user.slice/user-1000.slice/user@1000.service/app.slice/web.service\n", "web.service"),
+        ("0::/web.slice/web-front.slice/nginx.service\n", "nginx.service"),
+        ("0::/machine.slice/docker-1f.scope/system.slice/nginx.service\n", "docker-1f.scope"),
+        # what its user may have made: below one's own manager, and below a unit of which one has the cgroup
+        ("0::/user.slice/user-0.slice/session-3.scope\n", ""),
+        ("0::/user.slice/user-1000.slice/user@1000.service/app.slice/web.service\n", ""),
+        ("0::/system.slice/app.service/nginx.service\n", "app.service"),
+        ("0::/nginx.service\n", ""),
+        ("0::/docker/1f/system.slice/nginx.service\n", ""),
         ("0::/system.slice/named.service/workers\n", "named.service"),
         ("12:pids:/system.slice/x.service\n1:name=systemd:/system.slice/ssh.service\n0::/\n", "ssh.service"),
-        ("0::/../../a:b.service\n", "a:b.service"),
+        ("0::/system.slice/a:b.service\n", "a:b.service"),
+        ("0::/../../system.slice/nginx.service\n", ""),
         ("0::/\n", ""),
         ("4:memory:/system.slice/x.service\n", ""),
         ("nonsense\n\n", ""),
