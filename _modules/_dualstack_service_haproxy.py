@@ -15,7 +15,7 @@ SECTIONS = (
     "global defaults frontend backend listen peers mailers resolvers userlist http-errors cache program ring "
     "log-forward fcgi-app crt-store log-profile traces acme"
 ).split()
-KEYWORDS = ("bind", "dgram-bind", "stats", "disabled", "enabled", ".if", ".endif", *SECTIONS)
+KEYWORDS = ("bind", "dgram-bind", "stats", "disabled", "enabled", "mode", ".if", ".endif", *SECTIONS)
 # Only lines that begin with one of these are split into words: the others may contain anything.
 INTERESTING = re.compile(rf"[ \t\r\v\f]*(?:{'|'.join(map(re.escape, KEYWORDS))})(?=[ \t\r\v\f#]|$)")
 
@@ -48,29 +48,38 @@ def statements(path: str, text: str) -> list[dict[str, Any]]:
         Its content.
 
     Each has ``path``, ``line``, ``text``, ``offset``, ``keyword``, ``section``, ``conditional``, ``items`` (the
-    addresses), ``end`` (of the addresses), ``flags``, ``scope`` and ``single``. Raises ``SaltInvocationError`` for a
-    quote that is not closed.
+    addresses), ``end`` (of the addresses), ``flags``, ``scope``, ``single`` and ``ssl``. Raises
+    ``SaltInvocationError`` for a quote that is not closed.
     """
     result = []
-    section: dict[str, Any] = {"disabled": False}
+    section: dict[str, Any] = {"disabled": False, "line": 0, "mode": "tcp"}
+    modes = {"": "tcp"}  # by the name of a section `defaults`; the last one's has none
     disabled_by_default, conditions, offset = False, 0, 0
     for number, line in enumerate(text.split("\n"), 1):
-        words = _words(f"{path}:{number}", line, offset) if INTERESTING.match(line) else []
+        found = words(f"{path}:{number}", line, offset) if INTERESTING.match(line) else []
         offset += len(line) + 1
-        if not words:
+        if not found:
             continue
-        keyword = words[0]["text"]
+        keyword = found[0]["text"]
         if keyword in SECTIONS:
             # `disabled` in `defaults` holds for the sections after it, up to the next `defaults`.
             disabled_by_default = disabled_by_default and keyword != "defaults"
-            section = {"disabled": disabled_by_default, "keyword": keyword}
+            texts = [word["text"] for word in found]
+            base = texts[texts.index("from") + 1] if "from" in texts[:-1] else ""
+            mode = "tcp" if keyword == "defaults" and not base else modes.get(base, "tcp")
+            name = texts[1] if len(texts) > 1 else ""
+            section = {"disabled": disabled_by_default, "keyword": keyword, "line": number, "name": name, "mode": mode}
         elif keyword in ("disabled", "enabled"):
             section["disabled"] = keyword == "disabled"
             if section.get("keyword") == "defaults":
                 disabled_by_default = section["disabled"]
+        elif keyword == "mode" and len(found) > 1:
+            section["mode"] = found[1]["text"]
         elif keyword in (".if", ".endif"):
             conditions = max(0, conditions + (1 if keyword == ".if" else -1))
-        addresses = _addresses(words)
+        if section.get("keyword") == "defaults":
+            modes[section["name"]] = modes[""] = section["mode"]
+        addresses = _addresses(found)
         if addresses:
             result.append(
                 {
@@ -105,11 +114,12 @@ def _addresses(words: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _parameters(words: list[dict[str, Any]]) -> dict[str, Any]:
     """
     ``flags``: where v4v6 and v6only stand; ``scope``: interface and namespace; ``single``: whether HAProxy accepts one
-    address only.
+    address only; ``ssl``: whether TLS ends there.
     """
     flags: dict[str, tuple[int, int]] = {}
     values = {}
     value_of = ""
+    ssl = False
     for word in words[1:]:
         if value_of:
             values[value_of] = word["text"]
@@ -118,7 +128,14 @@ def _parameters(words: list[dict[str, Any]]) -> dict[str, Any]:
             value_of = word["text"]
         elif word["text"] in ("v4v6", "v6only"):
             flags[word["text"]] = (word["start"], word["end"])
-    return {"flags": flags, "scope": (values.get("interface"), values.get("namespace")), "single": "id" in values}
+        elif word["text"] == "ssl":
+            ssl = True
+    return {
+        "flags": flags,
+        "scope": (values.get("interface"), values.get("namespace")),
+        "single": "id" in values,
+        "ssl": ssl,
+    }
 
 
 def _items(word: dict[str, Any], datagrams: bool) -> list[dict[str, Any]]:
@@ -165,12 +182,21 @@ def _ports(text: str) -> list[int]:
     return list(range(first, last + 1)) if 0 < first <= last <= 65535 else []
 
 
-def _words(place: str, line: str, offset: int) -> list[dict[str, Any]]:
+def words(place: str, line: str, offset: int) -> list[dict[str, Any]]:
     """
     The words of a line, section 2.2: ``text`` without quotes, ``start`` and ``end`` in the file, and in ``spots`` where
     every sign of the text stands.
+
+    place
+        The line's, for errors.
+    line
+        Its text.
+    offset
+        Where it begins in the file.
+
+    Raises ``SaltInvocationError`` for a quote that is not closed.
     """
-    words: list[dict[str, Any]] = []
+    result: list[dict[str, Any]] = []
     inside = False
     for piece in PIECE.finditer(line):
         kind = str(piece.lastgroup)
@@ -182,7 +208,7 @@ def _words(place: str, line: str, offset: int) -> list[dict[str, Any]]:
         if kind == "sign" and piece[0] in "'\"":
             raise SaltInvocationError(f"{place}:{piece.start() + 1}: a quote {piece[0]} that is not closed")
         if not inside:
-            words.append({"text": "", "start": offset + piece.start(), "spots": []})
+            result.append({"text": "", "start": offset + piece.start(), "spots": []})
             inside = True
         signs = [piece[0]] if kind in ("sign", "escape") else list(piece[kind])
         if kind == "weak":
@@ -190,11 +216,11 @@ def _words(place: str, line: str, offset: int) -> list[dict[str, Any]]:
         spot = offset + piece.start(kind)
         for sign in signs:
             text = sign if kind == "strong" else _unescaped(sign)
-            words[-1]["text"] += text
-            words[-1]["spots"] += [spot] * len(text)
+            result[-1]["text"] += text
+            result[-1]["spots"] += [spot] * len(text)
             spot += len(sign)
-        words[-1]["end"] = offset + piece.end()
-    return words
+        result[-1]["end"] = offset + piece.end()
+    return result
 
 
 def _unescaped(sign: str) -> str:

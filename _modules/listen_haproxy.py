@@ -10,13 +10,12 @@ The services are plug-ins: an execution module ``listen_<service>`` with the fun
   not.
 * HAProxy sets ``SO_REUSEPORT``: ``*:80`` and a dual ``:::80`` start side by side, so an overlap causes no error. With
   ``noreuseport`` it does not start.
+* A frontend on one address has it for itself, whoever else is on all addresses.
 * ``v4v6`` and ``v6only`` work the same for ``dgram-bind`` and in ``log-forward``.
 """
 
 from __future__ import annotations
 
-import ipaddress
-import re
 from typing import Any
 
 import _dualstack_rooms
@@ -26,13 +25,16 @@ with _dualstack_rooms.fresh(__file__):
     import _dualstack_service_addresses as service_addresses
     import _dualstack_service_edits as service_edits
     import _dualstack_service_haproxy as service_haproxy
+    import _dualstack_service_haproxy_lines as service_haproxy_lines
+    import _dualstack_service_haproxy_sites as service_haproxy_sites
+    import _dualstack_service_sites as service_sites
 __virtualname__ = "listen_haproxy"
 
 MAIN = "/etc/haproxy/haproxy.cfg"
 # The words of a diff that are no secrets.
 SHOWN = (
     "frontend backend defaults global dgram-bind bind-process crt alpn h2 http/1.1 accept-proxy transparent interface "
-    "name mode id nbproc process defer-accept"
+    "name mode id nbproc process defer-accept acl src hdr use_backend"
 ).split()
 
 
@@ -41,7 +43,8 @@ def about() -> dict[str, Any]:
     Facts about the service.
 
     Returns ``files``, ``processes``, ``units``, ``init``, ``options`` (none), ``check`` and ``protocols``. ``words``
-    are those of its configuration that a diff may show.
+    are those of its configuration that a diff may show; ``sites``: that it serves by name, and that
+    :py:func:`dual_stack` takes a ``site``.
 
     CLI Example:
 
@@ -52,12 +55,17 @@ def about() -> dict[str, Any]:
     return {
         "files": [MAIN],
         "processes": ["/usr/sbin/haproxy *"],
+        "executables": ["/usr/sbin/haproxy"],
+        "users": ["haproxy"],
+        "shares_ports": True,
         "units": ["haproxy.service"],
         "init": "haproxy",
         "options": {},
         "check": ["haproxy", "-c", "-q", "-f", MAIN],
         "words": SHOWN,
         "protocols": {80: "http", 443: "https"},
+        "sites": True,
+        "names": True,
     }
 
 
@@ -89,7 +97,8 @@ def listeners(files: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
         The text of every file that the service reads, by path.
 
     Returns a list of dictionaries with ``port``, ``transport``, ``address``, ``v6only``, ``file``, ``line`` and
-    ``note``; a range of ports gives one for every port. Raises ``SaltInvocationError`` for a quote that is not closed.
+    ``note``, and with ``protocol`` where it is known; a range of ports gives one for every port. Raises
+    ``SaltInvocationError`` for a quote that is not closed.
 
     CLI Example:
 
@@ -102,10 +111,12 @@ def listeners(files: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
             "port": port,
             "transport": item["transport"],
             "address": item["address"],
-            "v6only": _v6only(statement, item),
+            "v6only": service_haproxy_lines.v6only(statement, item),
             "file": statement["path"],
             "line": statement["line"],
-            "note": _reason(statement, item) or ("inside .if: taken as in force" if statement["conditional"] else ""),
+            "note": service_haproxy_lines.reason(statement, item)
+            or ("inside .if: taken as in force" if statement["conditional"] else ""),
+            **({"protocol": spoken} if (spoken := service_haproxy_lines.protocol(statement, item, port)) else {}),
         }
         for statement in _all_statements(files)
         for item in statement["items"]
@@ -114,7 +125,45 @@ def listeners(files: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def dual_stack(files: dict[str, dict[str, Any]], options: dict[str, Any], bindv6only: int = 0) -> dict[str, Any]:
+def sites(files: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """
+    The host names that frontends choose by, and their ports.
+
+    files
+        The text of every file that the service reads, by path.
+
+    Returns one dictionary for each section that compares the name that a client asks for: the ``names``, without
+    patterns and those in files of their own, and its TCP ``ports``, but those that are for this host only and ranges.
+    Raises ``SaltInvocationError`` for a quote that is not closed.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call listen_haproxy.sites '{/etc/haproxy/haproxy.cfg: {text: "", includes: []}}'
+    """
+    result = []
+    for path, file in files.items():
+        ports: dict[int, set[int]] = {}
+        for statement in service_haproxy.statements(path, file["text"]):
+            ports.setdefault(statement["section"]["line"], set()).update(
+                item["ports"][0]
+                for item in statement["items"]
+                if item["transport"] == "tcp" and len(item["ports"]) == 1 and service_sites.reachable(item["address"])
+                if not statement["section"]["disabled"] and statement["keyword"] != "stats"
+            )
+        for section, names in service_haproxy_sites.names(list(service_haproxy_sites.conditions(file["text"]))).items():
+            if names and ports.get(section):
+                result.append({"names": names, "ports": sorted(ports[section])})
+    return result
+
+
+def dual_stack(
+    files: dict[str, dict[str, Any]],
+    options: dict[str, Any],
+    bindv6only: int = 0,
+    site: dict[str, Any] | None = None,
+) -> dict[str, Any]:
     """
     The same configuration, listening on both families.
 
@@ -125,13 +174,19 @@ def dual_stack(files: dict[str, dict[str, Any]], options: dict[str, Any], bindv6
     bindv6only
         The value of ``net.ipv6.bindv6only`` when the service starts. The result is the same for both: every wildcard
         states its families explicitly.
+    site
+        The ``names`` that the pillar declares, and the ``addresses`` of this host that are published, a list for
+        ``ipv4`` and one for ``ipv6``: what is on one of the former comes to be on the latter. ``None``: single
+        addresses are left alone.
 
     A wildcard without its counterpart of the other family gets it as an address of its own, ``*:80,:::80 v6only``, so
     that IPv4 clients keep their plain addresses; a ``::`` beside a ``*`` gets ``v6only``. A ``:::80 v4v6`` that has the
     port for itself serves both and is left alone.
 
-    Returns ``files`` (those that change), ``bindv6only`` (what the result demands: nothing) and ``notes``. Raises
-    ``SaltInvocationError`` where a line cannot take a second address or ``v6only``.
+    Returns ``files`` (those that change), ``always`` (those with only the edits for single addresses), ``bindv6only``
+    (what the result demands: nothing), ``notes``, and ``missing``: a list of what cannot be given the other family
+    here, each with ``names``, ``port`` and what is ``said``. Raises ``SaltInvocationError`` for a quote that is not
+    closed.
 
     CLI Example:
 
@@ -140,182 +195,147 @@ def dual_stack(files: dict[str, dict[str, Any]], options: dict[str, Any], bindv6
         salt-call listen_haproxy.dual_stack '{/etc/haproxy/haproxy.cfg: {text: "", includes: []}}' '{}'
     """
     statements = _all_statements(files)
+    found = {path: list(service_haproxy_sites.conditions(file["text"])) for path, file in files.items()}
+    names = {path: service_haproxy_sites.names(each) for path, each in found.items()}
     covered = {
         (item["address"], *socket)
         for statement in statements
-        for item in _wildcards(statement)
-        for socket in _sockets(statement, item)
+        for item in service_haproxy_lines.wildcards(statement)
+        for socket in service_haproxy_lines.sockets(statement, item)
     }
     for statement in statements:
-        statement["dual"] = _serves_both(statement, covered)
+        statement["dual"] = service_haproxy_lines.serves_both(statement, covered)
     # Another line with the same port has to leave IPv4 to these.
     covered |= {
         ("0.0.0.0", *socket)
         for statement in statements
         if statement["dual"]
-        for item in _wildcards(statement)
-        for socket in _sockets(statement, item)
+        for item in service_haproxy_lines.wildcards(statement)
+        for socket in service_haproxy_lines.sockets(statement, item)
     }
     edits: dict[str, list[tuple[int, int, str]]] = {}
     notes = []
+    missing = []
+
+    def miss(statement: dict[str, Any], item: dict[str, Any], said: str) -> None:
+        own = names[statement["path"]].get(statement["section"]["line"], [])
+        missing.append({"names": own, "port": item["ports"][0], "said": said})
+
     for statement in statements:
+        statement["refused"] = False
         if statement["dual"]:
             notes.append(
-                f"{_place(statement)}: v4v6 serves both families already: left alone; "
+                f"{service_haproxy_lines.place(statement)}: v4v6 serves both families already: left alone; "
                 "logs and X-Forwarded-For show its IPv4 clients as ::ffff:192.0.2.1"
             )
+            continue
+        try:
+            edits.setdefault(statement["path"], []).extend(service_haproxy_lines.edits(statement, covered))
+        except SaltInvocationError as error:  # of this line alone: the others are no worse for it
+            statement["refused"] = True
+            miss(statement, service_haproxy_lines.wildcards(statement)[0], str(error))
+    published = service_sites.site(site)
+    single = _singles(statements, covered, published) if published else []
+    always: dict[str, list[tuple[int, int, str]]] = {}
+    for statement, item, address, why in single:
+        if why:
+            miss(statement, item, f"{service_haproxy_lines.place(statement, item)}: `{item['text']}`: {why}")
         else:
-            edits.setdefault(statement["path"], []).extend(_edits(statement, covered))
+            always.setdefault(statement["path"], []).append(service_haproxy_lines.also(item, address))
+    seen = {id(item) for _, item, _, _ in single}
+    for statement in statements:
         for item in statement["items"]:
-            if _reason(statement, item):
-                notes.append(f"{_place(statement)}: `{item['text']}`: {_reason(statement, item)}")
-    notes += [note for path, file in files.items() for note in _source_hints(path, file["text"])]
+            reason = service_haproxy_lines.reason(statement, item)
+            if reason and id(item) not in seen:
+                notes.append(f"{service_haproxy_lines.place(statement)}: `{item['text']}`: {reason}")
+    notes += [note for path, each in found.items() for note in service_haproxy_sites.one_family(path, each)]
     return {
-        "files": {path: service_edits.spliced(files[path]["text"], found) for path, found in edits.items() if found},
+        # Single addresses first: they come before a `v6only` at the same place.
+        "files": service_edits.rewritten(
+            files, {path: [*always.get(path, []), *edits.get(path, [])] for path in {**edits, **always}}
+        ),
+        "always": service_edits.rewritten(files, always),
         "bindv6only": None,
         "notes": notes,
+        "missing": missing,
     }
 
 
-def _serves_both(statement: dict[str, Any], covered: set[tuple]) -> bool:
-    """Whether ``v4v6`` is in force, meets no IPv4 address of its port, and no address lacks its counterpart."""
-    wildcards = _wildcards(statement)
-    return any(_v6only(statement, item) is False for item in wildcards) and all(
-        # ``::`` must not have a counterpart, ``*`` must have one.
-        ((_other(item), *socket) in covered) == (item["address"] == "0.0.0.0")
-        for item in wildcards
-        for socket in _sockets(statement, item)
-    )
-
-
-def _edits(statement: dict[str, Any], covered: set[tuple]) -> list[tuple[int, int, str]]:
-    """The changes to one line, as spans of the file and what replaces them."""
-    result = []
-    for item in _wildcards(statement):
-        shared = [(_other(item), *socket) in covered for socket in _sockets(statement, item)]
-        if any(shared) and not all(shared):
-            raise SaltInvocationError(
-                f"{_place(statement, item)}: another line has some of the ports of `{item['text']}` "
-                "in the other family; write a line of its own for those"
-            )
-        if not any(shared):
-            result.append(_twin(statement, item))
-    if result and statement["single"]:
-        raise SaltInvocationError(
-            f"{_place(statement)}: `id` allows one address only; take it away, or write `:::PORT v4v6` for the address"
-        )
-    # After the counterparts: insertions at the same place keep this order.
-    if result or any(item["address"] == "::" for item in _wildcards(statement)):
-        result += _v6only_edits(statement)
-    if result and statement["keyword"] not in ("bind", "dgram-bind"):
-        raise SaltInvocationError(
-            f"{_place(statement)}: an address on a `{statement['keyword']}` line has no place for v6only; "
-            "move it to a `bind` line of its own"
-        )
-    return result
-
-
-def _twin(statement: dict[str, Any], item: dict[str, Any]) -> tuple[int, int, str]:
-    """The same port of the other family, after a wildcard and within its quotes."""
-    port = item["text"].rpartition(":")[2]
-    last = item["spots"][-1]
-    # After the first character of an escape is the middle of it.
-    if statement["text"][last - statement["offset"]] != port[-1]:
-        raise SaltInvocationError(f"{_place(statement, item)}: write the port of `{item['text']}` without escapes")
-    if item["address"] == "0.0.0.0":
-        return last + 1, last + 1, f",{item['prefix'].replace('4@', '6@')}:::{port}"
-    return last + 1, last + 1, f",{item['prefix'].replace('6@', '4@')}*:{port}"
-
-
-def _v6only_edits(statement: dict[str, Any]) -> list[tuple[int, int, str]]:
-    """The changes that bring ``v6only`` into force, for the whole line."""
-    flags = statement["flags"]
-    if "v6only" in flags:
-        return []
-    for item in statement["items"]:
-        if _reason(statement, item) and _heeds_v6only(item):
-            raise SaltInvocationError(
-                f"{_place(statement, item)}: the line needs v6only, which could take IPv4 from `{item['text']}`; "
-                "write a line of its own for that"
-            )
-    if "v4v6" in flags:
-        return [(*flags["v4v6"], "v6only")]
-    return [(statement["end"], statement["end"], " v6only")]
-
-
-def _heeds_v6only(item: dict[str, Any]) -> bool:
-    """Whether ``v6only`` could change what an address that is left alone serves."""
-    if item["transport"] == "unix" or item["family"] in service_haproxy.INHERITED:
-        return False
-    host, colon, _ = item["text"].rpartition(":")
-    # The value of a variable is unknown, unless it is only the port.
-    if "$" in item["text"] and ("$" in host or not colon):
-        return True
-    return item["address"] == "::" or _is_mapped(item["address"])
-
-
-def _source_hints(path: str, text: str) -> list[str]:
-    """Conditions on the client's address that match this host as 127.0.0.0/8 only."""
+def _singles(
+    statements: list[dict[str, Any]], covered: set[tuple], published: service_sites.Site
+) -> list[tuple[dict[str, Any], dict[str, Any], str, str]]:
+    """Which single addresses get one of IPv6 beside them: a statement, an item of it, the address, or why it cannot."""
+    sections: dict[tuple[str, int], int] = {}
+    holds = []
+    holders: dict[tuple, set[int]] = {}  # who has an address and port, or is about to
+    for statement in statements:
+        number = sections.setdefault((statement["path"], statement["section"]["line"]), len(sections))
+        for item in statement["items"]:
+            reason = service_haproxy_lines.reason(statement, item)
+            if reason not in ("", service_haproxy_lines.SINGLE):
+                continue
+            for socket in service_haproxy_lines.sockets(statement, item):
+                addresses = {item["address"]}
+                if not reason and not statement["refused"]:
+                    other = service_haproxy_lines.other(item)
+                    addresses |= {other} if statement["dual"] or (other, *socket) not in covered else set()
+                for address in addresses:
+                    holds.append(service_sites.Hold(number, address, socket, (statement, item, socket)))
+                    holders.setdefault((address, *socket), set()).add(number)
+    # A frontend in IPv6 alone is taken for the other half of one in IPv4, whatever their names.
+    added, missing = service_sites.lacking(holds, [[""]] * len(sections), published)
+    wanted: dict[tuple[int, str], tuple[service_sites.Hold, set[tuple]]] = {}
+    for hold, address in added:
+        _, item, socket = hold.what
+        wanted.setdefault((id(item), address), (hold, set()))[1].add(socket)
+        holders.setdefault((address, *socket), set()).add(hold.server)
+    result = [(*each, "", service_sites.NAMED) for each in _unknown(statements)]
+    for (_, address), (hold, sockets) in wanted.items():
+        statement, item, _ = hold.what
+        why = ""
+        others = set().union(*(holders.get((address, *socket), set()) for socket in sockets)) - {hold.server}
+        if others or item["address"] in service_addresses.OTHER:
+            why = f"another section has [{address}] on this port, or would have; write an address of its own for each"
+        elif sockets != set(service_haproxy_lines.sockets(statement, item)):
+            why = f"some of its ports are on [{address}] already; write a line of its own for the others"
+        elif statement["single"]:
+            why = f"`id` allows one address only; write a line for [{address}] without it"
+        elif statement["text"][item["spots"][-1] - statement["offset"]] != item["text"][-1]:
+            why = "its port is written with escapes; write it without"
+        result.append((statement, item, address, why))
+    # A section that gets one of several addresses answers on a published one.
+    given = {
+        (id(statement["section"]), port) for statement, item, _, why in result if not why for port in item["ports"]
+    }
+    for hold, why in missing:
+        result.append((*hold.what[:2], "", why))
     return [
-        f"{path}:{number}: `src` knows this host as 127.0.0.0/8 only; over IPv6 it is ::1"
-        for number, line in enumerate(text.split("\n"), 1)
-        if re.search(r"\bsrc\b[^#]*\s127\.", line) and "::1" not in line and not line.lstrip().startswith("#")
+        (statement, item, address, why)
+        for statement, item, address, why in result
+        if not why or not all((id(statement["section"]), port) in given for port in item["ports"])
     ]
 
 
-def _place(statement: dict[str, Any], item: dict[str, Any] | None = None) -> str:
-    place = f"{statement['path']}:{statement['line']}"
-    return f"{place}:{item['spots'][0] - statement['offset'] + 1}" if item else place
-
-
-def _v6only(statement: dict[str, Any], item: dict[str, Any]) -> bool | None:
-    if ":" not in item["address"]:
-        return None
-    return True if "v6only" in statement["flags"] else False if "v4v6" in statement["flags"] else None
-
-
-def _wildcards(statement: dict[str, Any]) -> list[dict[str, Any]]:
-    """The addresses of a statement that are to serve both families."""
-    return [item for item in statement["items"] if not _reason(statement, item)]
-
-
-def _other(item: dict[str, Any]) -> str:
-    """The wildcard of the other family."""
-    return "::" if item["address"] == "0.0.0.0" else "0.0.0.0"
-
-
-def _sockets(statement: dict[str, Any], item: dict[str, Any]) -> list[tuple]:
-    """What two sockets have to share to collide: those bound to different interfaces do not."""
-    return [(item["transport"], port, *statement["scope"]) for port in item["ports"]]
-
-
-def _reason(statement: dict[str, Any], item: dict[str, Any]) -> str:
-    """Why an address is left alone; empty for a wildcard that is not."""
-    if item["transport"] == "unix":
-        return "a Unix socket: left alone"
-    if item["family"] in service_haproxy.INHERITED:
-        return "a socket that is inherited: cannot decide"
-    if "$" in item["text"]:
-        return "a variable: cannot decide"
-    if not item["ports"]:
-        return "no port that HAProxy knows: left alone"
-    if statement["section"]["disabled"]:
-        return "a disabled section: nothing listens"
-    if statement["keyword"] == "stats":
-        return "the administrator's socket: left alone"
-    if item["family"].startswith("quic"):
-        return "QUIC: left alone"
-    if _is_mapped(item["address"]):
-        return "an IPv4 address in the form of IPv6: serves IPv4 only, left alone"
-    return service_addresses.why_alone(item["address"], single="one address")
+def _unknown(statements: list[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Listeners on host names, where their section is on no address of IPv6 with the same port, nor about to be."""
+    found = []
+    six: dict[int, set[tuple]] = {}
+    for statement in statements:
+        for item in statement["items"]:
+            reason = service_haproxy_lines.reason(statement, item)
+            if reason in ("", service_haproxy_lines.SINGLE):
+                if not reason or service_sites.is_public(item["address"], 6):
+                    six.setdefault(id(statement["section"]), set()).update(
+                        service_haproxy_lines.sockets(statement, item)
+                    )
+            elif service_sites.is_named(item["address"]) and reason == service_addresses.why_alone(item["address"]):
+                found.append((statement, item))
+    return [
+        (statement, item)
+        for statement, item in found
+        if not six.get(id(statement["section"]), set()).issuperset(service_haproxy_lines.sockets(statement, item))
+    ]
 
 
 def _all_statements(files: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     return [statement for path, file in files.items() for statement in service_haproxy.statements(path, file["text"])]
-
-
-def _is_mapped(address: str) -> bool:
-    try:
-        return ipaddress.IPv6Address(address).ipv4_mapped is not None
-    except ValueError:
-        return False

@@ -14,25 +14,20 @@ The services are plug-ins: an execution module ``listen_<service>`` with the fun
 
 from __future__ import annotations
 
-import re
-from typing import Any
+from typing import Any, NamedTuple
 
 import _dualstack_rooms
-from salt.exceptions import SaltInvocationError
 
 with _dualstack_rooms.fresh(__file__):
     import _dualstack_service_addresses as service_addresses
     import _dualstack_service_edits as service_edits
-    import _dualstack_service_includes as service_includes
     import _dualstack_service_lighttpd as service_lighttpd
+    import _dualstack_service_lighttpd_sockets as service_lighttpd_sockets
+    import _dualstack_service_sites as service_sites
 __virtualname__ = "listen_lighttpd"
 
 MAIN = "/etc/lighttpd/lighttpd.conf"
 
-USE_IPV6 = re.compile(r"(?:\S*/)?use-ipv6\.pl(?:\s+([0-9]{1,5}))?\s*")
-HARMLESS = re.compile(r"(?:\S*/)?create-mime\.(?:conf|assign)\.pl\s*")
-SECURE = '\n\tssl.engine = "enable"\n'
-OFF = ("disable", "false", "0", 0)
 WILDCARDS = tuple(service_addresses.OTHER)
 # The words of a diff that are no secrets.
 SHOWN = (
@@ -46,7 +41,8 @@ def about() -> dict[str, Any]:
     Facts about the service.
 
     Returns ``files``, ``processes``, ``units``, ``init``, ``options`` (none), ``check`` and ``protocols``. ``words``
-    are those of its configuration that a diff may show.
+    are those of its configuration that a diff may show; ``sites``: that it serves by name, and that
+    :py:func:`dual_stack` takes a ``site``.
 
     CLI Example:
 
@@ -57,12 +53,16 @@ def about() -> dict[str, Any]:
     return {
         "files": [MAIN],
         "processes": ["/usr/sbin/lighttpd *"],
+        "executables": ["/usr/sbin/lighttpd"],
+        "users": ["www-data"],
         "units": ["lighttpd.service"],
         "init": "lighttpd",
         "options": {},
         "check": ["lighttpd", "-tt", "-f", MAIN],
         "words": SHOWN,
         "protocols": {80: "http", 443: "https"},
+        "sites": True,
+        "names": True,
     }
 
 
@@ -94,8 +94,8 @@ def listeners(files: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     files
         The text of every file that the service reads, with its includes, by path.
 
-    Returns a list of dictionaries with ``port``, ``transport``, ``address``, ``v6only``, ``file``, ``line`` and
-    ``note``. Raises ``SaltInvocationError`` where a text cannot be read.
+    Returns a list of dictionaries with ``port``, ``transport``, ``address``, ``v6only``, ``file``, ``line``, ``note``
+    and ``protocol``. Raises ``SaltInvocationError`` where a text cannot be read.
 
     CLI Example:
 
@@ -103,6 +103,11 @@ def listeners(files: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
 
         salt-call listen_lighttpd.listeners '{/etc/lighttpd/lighttpd.conf: {text: "", includes: []}}'
     """
+    found = [
+        each for each in service_lighttpd_sockets.sockets(service_lighttpd_sockets.read(files)) if not each["unix"]
+    ]
+    # Blocks for the same socket are one.
+    secure = {(each["address"], each["port"]) for each in found if each["tls"]}
     return [
         {
             "port": socket["port"],
@@ -111,14 +116,55 @@ def listeners(files: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
             "v6only": socket["v6only"],
             "file": socket["path"],
             "line": socket["line"],
-            "note": _reason(socket),
+            "note": service_lighttpd_sockets.reason(socket),
+            "protocol": "https" if (socket["address"], socket["port"]) in secure else "http",
         }
-        for socket in _sockets(_read(files))
-        if not socket["unix"]
+        for socket in found
     ]
 
 
-def dual_stack(files: dict[str, dict[str, Any]], options: dict[str, Any], bindv6only: int = 0) -> dict[str, Any]:
+def sites(files: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """
+    The host names that conditions compare with, and their ports.
+
+    files
+        The text of every file that the service reads, with its includes, by path.
+
+    Returns a dictionary with ``names`` and TCP ``ports``, but those that are for this host only, for the conditions
+    that hold on every socket, and one for each socket that has conditions of its own. Patterns are left out. Raises
+    ``SaltInvocationError`` where a text cannot be read.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call listen_lighttpd.sites '{/etc/lighttpd/lighttpd.conf: {text: "", includes: []}}'
+    """
+    state = service_lighttpd_sockets.read(files)
+    opened = [
+        each
+        for each in service_lighttpd_sockets.sockets(state)
+        if each["port"] and not each["unix"] and service_sites.reachable(each["address"])
+    ]
+    result = []
+    names: dict[int, list[str]] = {}  # by the block around
+    for name, around in state["hosts"]:
+        names.setdefault(id(around), []).append(name)
+    ports = [(id(None), {each["port"] for each in opened})]
+    ports += [(id(each["block"]), {each["port"]}) for each in opened if each["block"]]
+    for around, own in ports:
+        found = service_sites.host_names(names.get(around, []))
+        if found and own:
+            result.append({"names": found, "ports": sorted(own)})
+    return result
+
+
+def dual_stack(
+    files: dict[str, dict[str, Any]],
+    options: dict[str, Any],
+    bindv6only: int = 0,
+    site: dict[str, Any] | None = None,
+) -> dict[str, Any]:
     """
     The same configuration, listening on both families.
 
@@ -128,14 +174,18 @@ def dual_stack(files: dict[str, dict[str, Any]], options: dict[str, Any], bindv6
         This service's own keys of the pillar: none.
     bindv6only
         The value of ``net.ipv6.bindv6only`` when the service starts.
+    site
+        The ``names`` that the pillar declares, and the ``addresses`` of this host that are published, a list for
+        ``ipv4`` and one for ``ipv6``: what is on one of the former comes to be on the latter. ``None``: single
+        addresses are left alone.
 
     A port that one family lacks gets a ``$SERVER["socket"]`` at the end of the main file, with a copy of what the other
     family's blocks hold. ``server.set-v6only = "disable"`` is switched if the sockets would not start, or would not
     serve IPv4.
 
-    Returns ``files`` (those that change), ``bindv6only`` (what the result demands) and ``notes``. Raises
-    ``SaltInvocationError`` where a text cannot be read, and where a socket for the whole family would collide with
-    one on a single address.
+    Returns ``files`` (those that change), ``always`` (those with only the blocks for single addresses), ``bindv6only``
+    (what the result demands), ``notes``, and ``missing``: a list of what has no IPv6 and cannot be given it here, each
+    with ``names``, ``port`` and what is ``said``. Raises ``SaltInvocationError`` where a text cannot be read.
 
     CLI Example:
 
@@ -143,33 +193,155 @@ def dual_stack(files: dict[str, dict[str, Any]], options: dict[str, Any], bindv6
 
         salt-call listen_lighttpd.dual_stack '{/etc/lighttpd/lighttpd.conf: {text: "", includes: []}}' '{}'
     """
-    state = _read(files)
-    ports = _by_port(_sockets(state))
+    state = service_lighttpd_sockets.read(files)
+    published = service_sites.site(site) or service_sites.Site(frozenset(), [], [])
+    ports = _by_port(service_lighttpd_sockets.sockets(state))
+    plan = _Plan(_names(state), [], [], [], [], set())
     changed = {}
     left = [own for own in ports.values() if _left_to_the_kernel(own)]
     # A new socket would be left to the kernel, too.
-    if any(bindv6only == _fails_with(own) for own in left) or any(_missing(own) for own in ports.values()):
-        changed = _with_v6only(files, state)
-        state = _read(service_edits.afterwards(files, changed))
-        ports = _by_port(_sockets(state))
-        left = []
-    blocks = [_block(port, own, address, state) for port, own in ports.items() for address in _missing(own)]
-    if blocks:
-        changed[state["main"]] = service_edits.with_lines(state["files"][state["main"]]["text"], blocks)
+    if any(bindv6only == _fails_with(own) for own in left) or any(_lacks(own, published) for own in ports.values()):
+        changed = _with_v6only(files, state, plan)
+        state = service_lighttpd_sockets.read(service_edits.afterwards(files, changed))
+        ports = _by_port(service_lighttpd_sockets.sockets(state))
+        left = [own for own in ports.values() if _left_to_the_kernel(own)]
+    loose = any(each["value"] in service_lighttpd_sockets.OFF for each in state["set_v6only"])
+    for port, own in ports.items():
+        _add_singles(port, own, state, published, plan)
+        if site:
+            _miss_names(port, own, plan)
+        for address in _lacks(own, published):
+            if address != "::" or not loose:
+                _add_wildcard(port, own, address, state, published, plan)
+    main = state["main"]
+    always = {main: service_edits.with_lines(files[main]["text"], plan.single)} if plan.single else {}
+    if plan.single or plan.wildcard:
+        changed[main] = service_edits.with_lines(state["files"][main]["text"], [*plan.single, *plan.wildcard])
     notes = [
-        f"{socket['path']}:{socket['line']}: {socket['written']}: {_reason(socket)}"
-        for socket in _sockets(state)
-        if _reason(socket)
+        f"{socket['path']}:{socket['line']}: {socket['written']}: {service_lighttpd_sockets.reason(socket)}"
+        for socket in service_lighttpd_sockets.sockets(state)
+        if service_lighttpd_sockets.reason(socket) and socket["order"] not in plan.seen
     ]
-    return {"files": changed, "bindv6only": bindv6only if left else None, "notes": notes + state["notes"]}
+    return {
+        "files": changed,
+        "always": always,
+        "bindv6only": bindv6only if left else None,
+        "notes": notes + plan.notes + state["notes"],
+        "missing": plan.missing,
+    }
 
 
-def _missing(own: list[dict[str, Any]]) -> list[str]:
-    """The wildcards that a port lacks, if it has one at all."""
-    present = {each["address"] for each in own} & set(WILDCARDS)
-    if not present or _left_to_the_kernel(own):
+class _Plan(NamedTuple):
+    """What is to be added, and what is to be said."""
+
+    names: dict[int, list[str]]  # of sites, by port
+    single: list[str]  # blocks for single addresses
+    wildcard: list[str]
+    notes: list[str]
+    missing: list[dict[str, Any]]
+    seen: set[int]  # the sockets that have been seen to, by their numbers
+
+
+def _lacks(own: list[dict[str, Any]], published: service_sites.Site) -> list[str]:
+    """The wildcards that a port lacks, if it has one at all, and not single addresses that are all that matters."""
+    present = {each["address"] for each in own}
+    if not present & set(WILDCARDS) or _left_to_the_kernel(own):
         return []
-    return [address for address in WILDCARDS if address not in present]
+    enough = {"0.0.0.0": published.ipv4, "::": published.ipv6}
+    return [each for each in WILDCARDS if each not in present and present.isdisjoint(enough[each])]
+
+
+def _add_singles(
+    port: int, own: list[dict[str, Any]], state: dict[str, Any], published: service_sites.Site, plan: _Plan
+) -> None:
+    """The published addresses of IPv6, for a port on published ones of IPv4."""
+    present = {each["address"] for each in own}
+    counted = set(published.ipv4)
+    if not counted and published.names and not published.names.isdisjoint(plan.names.get(port, [])):
+        counted = {each for each in present if "." in each and service_sites.is_public(each)}
+    model = [each for each in own if each["address"] in counted]
+    reached = published.ipv6 or [each for each in present if ":" in each and service_sites.is_public(each)]
+    if not model or not present.isdisjoint([*WILDCARDS, *reached]):
+        return
+    plan.seen.update(each["order"] for each in model)
+    if not published.ipv6:
+        _miss(port, model[0], "no IPv6 address of this host is known that it could have, too", plan)
+    elif len({_body(each, state).strip() for each in model}) > 1:
+        why = "its sockets hold different settings; write a block for each IPv6 address by hand"
+        _miss(port, model[0], why, plan)
+    else:
+        _add(port, model[:1], published.ipv6, state, plan, plan.single)
+
+
+def _miss_names(port: int, own: list[dict[str, Any]], plan: _Plan) -> None:
+    """The sockets on host names, for a port on no address of IPv6 that others can reach, nor about to be."""
+    present = {each["address"] for each in own}
+    if not plan.seen.isdisjoint(each["order"] for each in own):
+        return
+    if present.isdisjoint(WILDCARDS) and not any(service_sites.is_public(each, 6) for each in present):
+        for each in own:
+            if service_sites.is_named(each["address"]):
+                plan.seen.add(each["order"])
+                _miss(port, each, service_sites.NAMED, plan)
+
+
+def _add_wildcard(
+    port: int,
+    own: list[dict[str, Any]],
+    address: str,
+    state: dict[str, Any],
+    published: service_sites.Site,
+    plan: _Plan,
+) -> None:
+    """A socket for a whole family, or those for the published addresses if one on another address is in the way."""
+    version = service_addresses.version(address)
+    model = [each for each in own if each["address"] in WILDCARDS]
+    for each in own:
+        if service_addresses.version(each["address"]) in (version, None):
+            why = f"a socket on {address} port {port} would collide with it"
+            if version == 4:
+                plan.notes.append(f"{each['path']}:{each['line']}: `{each['written']}`: {why}: left alone")
+            elif published.ipv6:
+                _add(port, model, published.ipv6, state, plan, plan.single)
+            else:
+                _miss(port, each, f"{why}; remove it, or give each family its addresses by hand", plan)
+            return
+    _add(port, model, [address], state, plan, plan.wildcard)
+
+
+def _add(
+    port: int, model: list[dict[str, Any]], addresses: list[str], state: dict[str, Any], plan: _Plan, blocks: list[str]
+) -> None:
+    """Blocks for addresses, with the contents of others."""
+    for each in model:
+        if each["block"] and (each["block"]["chained"] or each["block"]["nested"]):
+            names = " and ".join(f"{_name(address)}:{port}" for address in addresses)
+            _miss(port, each, f"it is part of another condition; write the block for {names} by hand", plan)
+            return
+    bodies = [_body(each, state) for each in model if each["block"]]
+    body = "".join(body for body in bodies if body.strip())
+    if not bodies and state["settings"].get("ssl.engine", {}).get("value") not in (None, *service_lighttpd_sockets.OFF):
+        # The only server-wide setting that is not passed on to sockets.
+        body = service_lighttpd_sockets.SECURE
+    blocks.extend(f'$SERVER["socket"] == "{_name(address)}:{port}" {{{body or " "}}}' for address in addresses)
+
+
+def _miss(port: int, socket: dict[str, Any], why: str, plan: _Plan) -> None:
+    said = f"{socket['path']}:{socket['line']}: `{socket['written']}`: {why}"
+    plan.missing.append({"names": plan.names.get(port, []), "port": port, "said": said})
+
+
+def _names(state: dict[str, Any]) -> dict[int, list[str]]:
+    """The host names that conditions know for a port: on every socket, and on those of the port."""
+    own: dict[int, list[str]] = {}
+    for name, around in state["hosts"]:
+        own.setdefault(id(around), []).append(name)
+    result: dict[int, list[str]] = {}
+    for each in service_lighttpd_sockets.sockets(state):
+        if each["port"]:
+            found = result.setdefault(each["port"], list(own.get(id(None), [])))
+            found += own.get(id(each["block"]), []) if each["block"] else []
+    return {port: service_sites.host_names(found) for port, found in result.items()}
 
 
 def _left_to_the_kernel(own: list[dict[str, Any]]) -> bool:
@@ -189,206 +361,30 @@ def _by_port(sockets: list[dict[str, Any]]) -> dict[int, list[dict[str, Any]]]:
     return ports
 
 
-def _with_v6only(files: dict[str, dict[str, Any]], state: dict[str, Any]) -> dict[str, str]:
+def _with_v6only(files: dict[str, dict[str, Any]], state: dict[str, Any], plan: _Plan) -> dict[str, str]:
     """The files in which every ``server.set-v6only`` is on."""
     edits: dict[str, dict[int, tuple[int, int, str]]] = {}  # by where they start: a file may be read twice
     for setting in state["set_v6only"]:
-        if setting["value"] in OFF:
+        if setting["value"] in service_lighttpd_sockets.OFF:
             term = (setting["expression"] or [service_lighttpd.END])[0]
             if len(setting["expression"] or []) != 1 or term.kind not in ("string", "number"):
-                raise SaltInvocationError(
-                    f"{setting['place']}: write server.set-v6only = \"enable\", without variables"
-                )
+                said = f"{setting['place']}: write server.set-v6only = \"enable\", without variables"
+                plan.missing.append({"names": [], "port": None, "said": said})
+                continue
             edits.setdefault(setting["path"], {})[term.start] = (term.start, term.end, '"enable"')
     return service_edits.rewritten(files, {path: each.values() for path, each in edits.items()})
-
-
-def _block(port: int, own: list[dict[str, Any]], address: str, state: dict[str, Any]) -> str:
-    """A block for a wildcard, with the contents of the other family's blocks."""
-    version = service_addresses.version(address)
-    model = [each for each in own if each["address"] in WILDCARDS]
-    for each in own:
-        if service_addresses.version(each["address"]) in (version, None):
-            raise SaltInvocationError(
-                f"{each['path']}:{each['line']}: a socket on {address} port {port} would collide with "
-                f"`{each['written']}`; remove that one, or give each family its addresses by hand"
-            )
-    bodies = []
-    for each in model:
-        if each["block"] and (each["block"]["chained"] or each["block"]["nested"]):
-            raise SaltInvocationError(
-                f"{each['path']}:{each['line']}: `{each['written']}` is part of another condition; "
-                f"write the block for {_name(address)}:{port} by hand"
-            )
-        bodies += [_body(each, state)] if each["block"] else []
-    body = "".join(body for body in bodies if body.strip())
-    if not bodies and state["settings"].get("ssl.engine", {}).get("value") not in (None, *OFF):
-        # The only server-wide setting that is not passed on to sockets.
-        body = SECURE
-    return f'$SERVER["socket"] == "{_name(address)}:{port}" {{{body or " "}}}'
-
-
-def _body(socket: dict[str, Any], state: dict[str, Any]) -> str:
-    """What stands between the braces of a block, or what a script prints there."""
-    block = socket["block"]
-    text: str = (
-        block["text"] if "text" in block else state["files"][socket["path"]]["text"][block["start"] : block["end"]]
-    )
-    return text
 
 
 def _name(address: str) -> str:
     return f"[{address}]" if ":" in address else address
 
 
-def _reason(socket: dict[str, Any]) -> str:
-    """Why a socket is left alone; empty for a wildcard."""
-    if socket["unix"]:
-        return "a Unix socket: left alone"
-    if not socket["address"] or not socket["port"]:
-        return "not plain text: cannot decide"
-    return service_addresses.why_alone(socket["address"], single="one address")
-
-
-def _sockets(state: dict[str, Any]) -> list[dict[str, Any]]:
-    """The sockets that lighttpd opens, in textual order; those of the same block text are one each."""
-    if not state["main"]:
-        return []
-    settings = state["settings"]
-    default = _default_port(settings)
-    bind = settings.get("server.bind")
-    first = bind or settings.get("server.port") or {"path": state["main"], "line": 0, "order": -1}
-    result = []
-    for each in [{**first, "socket": bind["value"] if bind else "", "settings": {}, "block": None}, *state["blocks"]]:
-        written = each["socket"]
-        own = {**settings, **each["settings"]}
-        v6 = own.get("server.use-ipv6", {}).get("value", "disable") not in OFF
-        address, port = ("", None) if written is None else _address(str(written), v6, default)
-        v6only = own.get("server.set-v6only", {}).get("value", "enable") not in OFF or None
-        result.append(
-            {
-                "order": each["order"],
-                "path": each["path"],
-                "line": each["line"],
-                "written": written or f"server.port = {port}",
-                "unix": str(written).startswith(("/", "unix:")),
-                "address": address,
-                "port": port,
-                "v6only": v6only if ":" in address else None,
-                "block": each["block"],
-            }
-        )
-    return sorted(result, key=lambda each: each["order"])
-
-
-def _default_port(settings: dict[str, dict[str, Any]]) -> int | None:
-    encrypted = settings.get("ssl.engine", {}).get("value", "disable") not in OFF
-    if "server.port" not in settings:
-        return 443 if encrypted else 80
-    value = settings["server.port"]["value"]
-    if not re.fullmatch("[0-9]{1,9}", str(value)):
-        return None
-    port = int(value)
-    return (port or (443 if encrypted else 80)) if port < 65536 else None
-
-
-def _address(written: str, v6: bool, default: int | None) -> tuple[str, int | None]:
-    """What the kernel will show: ``[::]:80``, ``:80``, ``*:80``, ``host``."""
-    match = re.fullmatch(r"(\[[^\]]*\]|[^:]*)(?::([0-9]{1,9}))?", written)
-    if not match:
-        return written, None
-    host = match[1].strip("[]")
-    port = default if match[2] is None else int(match[2])
-    port = port if port and port < 65536 else None
-    if host in ("", "*"):
-        return ("::" if v6 else "0.0.0.0"), port
-    return service_addresses.canonical(host), port
-
-
-def _read(files: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """The configuration as a whole: the ``settings`` of the server, and the ``blocks`` for sockets."""
-    main = next(iter(files), "")
-    state: dict[str, Any] = {
-        "main": main,
-        "files": files,
-        "settings": {},
-        "variables": {},
-        "blocks": [],
-        "set_v6only": [],
-        "notes": [],
-        "order": 0,
-    }
-    scopes = [{"kind": "server", "settings": state["settings"]}]  # each file closes what it opens
-
-    def place(path: str, event: dict[str, Any]) -> str:
-        return str(event["place"])
-
-    for step in service_includes.walk(
-        files, main, service_lighttpd.events, lambda event: bool(event["pattern"]), place
-    ):
-        event, path = step.statement, step.path
-        state["order"] += 1
-        if event["kind"] == "assignment":
-            _assign(event, path, state, scopes[-1])
-        elif event["kind"] == "open":
-            scopes.append(_scope(event, path, state, scopes))
-        elif event["kind"] == "close":
-            scopes.pop()
-        elif not event["pattern"]:
-            _include_unread(event, path, state)
-    return state
-
-
-def _include_unread(event: dict[str, Any], path: str, state: dict[str, Any]) -> None:
-    """An include whose text is not known: what a known script prints, or a note."""
-    value = service_lighttpd.value(event["expression"], state["variables"])
-    place = {"path": path, "line": event["line"], "order": state["order"]}
-    script = USE_IPV6.fullmatch(value) if event["name"] == "include_shell" and isinstance(value, str) else None
-    if script:
-        port = int(script[1] or 0)
-        port = port if 0 < port < 65536 else 80
-        block = {"text": SECURE if port == 443 else "", "chained": False, "nested": False}
-        state["blocks"].append({**place, "socket": f"[::]:{port}", "settings": {}, "block": block})
-    elif not (isinstance(value, str) and HARMLESS.fullmatch(value)):
-        what = "a variable of another file" if value is None else f"`{value}`"
-        state["notes"].append(f"{path}:{event['line']}: {event['name']}: what {what} adds cannot be known")
-
-
-def _assign(event: dict[str, Any], path: str, state: dict[str, Any], scope: dict[str, Any]) -> None:
-    value = service_lighttpd.assigned(event, state["variables"])
-    setting = {
-        "value": value,
-        "expression": event["expression"],
-        "path": path,
-        "line": event["line"],
-        "place": event["place"],
-        "order": state["order"],
-    }
-    if event["name"] == "server.set-v6only" and scope["kind"] != "other":
-        state["set_v6only"].append(setting)
-    if scope["kind"] != "other":
-        scope["settings"][event["name"]] = setting
-
-
-def _scope(event: dict[str, Any], path: str, state: dict[str, Any], scopes: list[dict[str, Any]]) -> dict[str, Any]:
-    """Evaluates the assignments within a block."""
-    block = event["block"]
-    if block["condition"] == "global":
-        return {"kind": "server", "settings": state["settings"]}
-    value = service_lighttpd.value(block["expression"], state["variables"])
-    if block["condition"].startswith('$HTTP["remoteip"]') and "127." in str(value) and "::1" not in str(value):
-        state["notes"].append(f"{path}:{event['line']}: `{value}` is this host over IPv4 only; over IPv6 it is ::1")
-    if block["condition"] != '$SERVER["socket"] ==':
-        return {"kind": "other", "settings": {}}
-    settings: dict[str, Any] = {}
-    state["blocks"].append(
-        {
-            "path": path,
-            "line": event["line"],
-            "order": state["order"],
-            "socket": value,
-            "settings": settings,
-            "block": {**block, "nested": scopes[-1]["kind"] != "server"},
-        }
+def _body(socket: dict[str, Any], state: dict[str, Any]) -> str:
+    """What stands between the braces of a block, or what a script prints there."""
+    block = socket["block"]
+    if not block:
+        return ""
+    text: str = (
+        block["text"] if "text" in block else state["files"][socket["path"]]["text"][block["start"] : block["end"]]
     )
-    return {"kind": "socket", "settings": settings}
+    return text

@@ -114,7 +114,51 @@ def test_all_that_is_said_of_a_listener() -> None:
         "file": MAIN,
         "line": 2,
         "note": "",
+        "protocol": "http",
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Listen 8080\n<VirtualHost *:8080>\n</VirtualHost>", "http"),
+        ("Listen 8443\n<VirtualHost *:8443>\nSSLEngine on\n</VirtualHost>", "https"),
+        ("Listen 8443\n<VirtualHost *:8443>\n<IfModule x>\nsslengine ON\n</IfModule>\n</VirtualHost>", "https"),
+        ("Listen 8443\n<VirtualHost 192.0.2.1:8443>\nGnuTLSEnable on\n</VirtualHost>", "https"),
+        ("Listen 80 http\n<VirtualHost *:80>\nSSLEngine on\n</VirtualHost>", "https"),
+        # Where nobody turns it on or off, it is what the listener is for.
+        ("Listen 443\n<VirtualHost *:443>\n</VirtualHost>", "https"),
+        ("Listen 443 http\n<VirtualHost *:443>\n</VirtualHost>", "http"),
+        ("Listen 8443 https\n<VirtualHost *:8443>\n</VirtualHost>", "https"),
+        ("Listen 8443 https\n<VirtualHost *:8443>\nSSLEngine off\n</VirtualHost>", "http"),
+        ("SSLEngine on\nListen 8443\n<VirtualHost *:8443>\n</VirtualHost>", "https"),
+        ("SSLEngine on\nListen 8443", "https"),
+        ("SSLEngine on\nListen 80\n<VirtualHost *:80>\nSSLEngine off\n</VirtualHost>", "http"),
+        # The first one decides, among those that others can reach, and one on the port before those on all ports.
+        (
+            "Listen 8080\n<VirtualHost *:8080>\n</VirtualHost>\n<VirtualHost *:8080>\nSSLEngine on\n</VirtualHost>",
+            "http",
+        ),
+        (
+            "Listen 8443\n<VirtualHost *:8443>\nSSLEngine on\n</VirtualHost>\n<VirtualHost *:8443>\n</VirtualHost>",
+            "https",
+        ),
+        (
+            "Listen 8443\n<VirtualHost [::1]:8443>\n</VirtualHost>\n<VirtualHost *:8443>\nSSLEngine on\n</VirtualHost>",
+            "https",
+        ),
+        ("Listen 8443\n<VirtualHost *>\n</VirtualHost>\n<VirtualHost *:8443>\nSSLEngine on\n</VirtualHost>", "https"),
+        ("Listen 8443\n<VirtualHost *>\nSSLEngine on\n</VirtualHost>\n<VirtualHost *:80>\n</VirtualHost>", "https"),
+        ("Listen 8080\n<Macro x>\nSSLEngine on\n</Macro>\n<VirtualHost *:443>\nSSLEngine on\n</VirtualHost>", "http"),
+    ],
+)
+def test_whether_tls_is_spoken_on_a_port(text: str, expected: str) -> None:
+    (found,) = listen_apache2.listeners(one(text + "\n"))
+    assert found["protocol"] == expected
+
+
+def test_a_listener_without_a_port_has_no_protocol() -> None:
+    assert "protocol" not in listen_apache2.listeners(one("Listen ${PORT}\n"))[0]
 
 
 def debian_listeners() -> list[dict[str, Any]]:

@@ -45,6 +45,9 @@ DUAL = (
 )
 
 
+NOTHING: dict[str, Any] = {"files": {}, "always": {}, "bindv6only": None, "notes": [], "missing": []}
+
+
 def given(text: str) -> dict[str, dict[str, Any]]:
     return {MAIN: {"text": text, "includes": []}}
 
@@ -92,7 +95,7 @@ def test_a_dual_socket_is_left_alone_and_what_it_shows_is_reported() -> None:
         "logs and X-Forwarded-For show its IPv4 clients as ::ffff:192.0.2.1"
     )
     plan = listen_haproxy.dual_stack(given("frontend a\n bind :::80 v4v6\n"), {})
-    assert plan == {"files": {}, "bindv6only": None, "notes": [note]}
+    assert plan == {**NOTHING, "notes": [note]}
     assert note not in listen_haproxy.dual_stack(given("frontend a\n bind *:80,:::80 v4v6\n"), {})["notes"]
 
 
@@ -258,10 +261,13 @@ def test_only_the_words_that_must_change(text: str, result: str) -> None:
         ),
     ],
 )
-def test_a_line_that_cannot_say_it_is_refused(text: str, message: str) -> None:
-    with pytest.raises(SaltInvocationError) as raised:
-        listen_haproxy.dual_stack(given(f"frontend a\n {text}\n"), {})
-    assert str(raised.value).startswith(message)
+def test_a_line_that_cannot_say_it_is_missing_and_harms_no_other(text: str, message: str) -> None:
+    plan = listen_haproxy.dual_stack(given(f"frontend a\n {text}\nfrontend b\n bind *:90\n"), {})
+    (missing,) = plan["missing"]
+    assert missing["said"].startswith(message)
+    assert (missing["names"], missing["port"]) == ([], 80)
+    assert plan["files"][MAIN].startswith(f"frontend a\n {text}".split(" id ")[0])
+    assert plan["files"][MAIN].endswith("\nfrontend b\n bind *:90,:::90 v6only\n")
 
 
 @pytest.mark.parametrize("quote", ["'", '"'])
@@ -294,7 +300,7 @@ def test_a_condition_on_clients_counts_unless_it_is_a_comment_or_knows_ipv6() ->
         return len(listen_haproxy.dual_stack(given(f"frontend a\n{line}\n"), {})["notes"])
 
     assert [noted(" acl a src 127.0.0.1"), noted("\tuse_backend b if { src 127.0.0.0/8 }")] == [1, 1]
-    for line in (" # acl a src 127.0.0.1", "#acl a src 127.0.0.1", " acl a src 127.0.0.1 ::1", " acl a src 10.127.0.1"):
+    for line in (" # acl a src 127.0.0.1", "#acl a src 127.0.0.1", " acl a src 127.0.0.1 ::1", " acl a src ::2"):
         assert noted(line) == 0
 
 
@@ -302,9 +308,9 @@ def test_the_plain_data_of_the_service() -> None:
     about = listen_haproxy.about()
     assert about["files"] == [MAIN]
     assert about["options"] == {}
-    assert set(about) == {"files", "processes", "units", "init", "options", "check", "protocols", "words"}
+    assert set(about) >= {"files", "processes", "executables", "users", "units", "init", "options", "check", "words"}
     assert listen_haproxy.includes(MAIN, WHOLE) == []
-    assert listen_haproxy.dual_stack({}, {}) == {"files": {}, "bindv6only": None, "notes": []}
+    assert listen_haproxy.dual_stack({}, {}) == NOTHING
 
 
 def test_no_text_whatever_is_a_traceback() -> None:

@@ -39,6 +39,9 @@ $SERVER["socket"] == "0.0.0.0:443" {
 """
 
 
+NOTHING: dict[str, Any] = {"files": {}, "always": {}, "bindv6only": None, "notes": [], "missing": []}
+
+
 def given(text: str, **others: str) -> dict[str, dict[str, Any]]:
     """The files of a host, by path; a pattern matches as there, the order of the folder included."""
     texts = {MAIN: text, **others}
@@ -76,7 +79,7 @@ def test_debians_file_is_dual_stack() -> None:
     assert seen(DEBIAN) == [(80, "0.0.0.0", None, 6, ""), (80, "::", True, 11, "")]
     for bindv6only in (0, 1):
         plan = listen_lighttpd.dual_stack(given(DEBIAN), {}, bindv6only)
-        assert plan == {"files": {}, "bindv6only": None, "notes": []}
+        assert plan == NOTHING
 
 
 def test_ipv4_alone_gets_a_block_at_the_end_and_the_rest_stays() -> None:
@@ -208,8 +211,8 @@ def test_the_family_that_is_missing_is_added(text: str, bindv6only: int, added: 
 def test_what_is_left_to_the_kernel_is_turned_only_where_it_would_fail() -> None:
     alone = 'server.bind = "[::]"\nserver.set-v6only = "disable" # why\n'
     both = f'{alone}$SERVER["socket"] == "0.0.0.0:80" {{ }}\n'
-    assert listen_lighttpd.dual_stack(given(alone), {}, 0) == {"files": {}, "bindv6only": 0, "notes": []}
-    assert listen_lighttpd.dual_stack(given(both), {}, 1) == {"files": {}, "bindv6only": 1, "notes": []}
+    assert listen_lighttpd.dual_stack(given(alone), {}, 0) == {**NOTHING, "bindv6only": 0}
+    assert listen_lighttpd.dual_stack(given(both), {}, 1) == {**NOTHING, "bindv6only": 1}
     turned = both.replace("disable", "enable")
     assert converged(alone, 1) == turned
     assert converged(both, 0) == turned
@@ -223,25 +226,6 @@ def test_what_is_left_to_the_kernel_is_turned_only_where_it_would_fail() -> None
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (
-            'server.bind = "127.0.0.1"\n$SERVER["socket"] == "[::]:80" { }',
-            f"{MAIN}:1: a socket on 0.0.0.0 port 80 would",
-        ),
-        ('$SERVER["socket"] == "[2001:db8::1]:80" { }', f"{MAIN}:1: a socket on :: port 80 would collide with"),
-        ('server.bind = "www"\n$SERVER["socket"] == "[::]:80" { }', f"{MAIN}:1: a socket on 0.0.0.0 port 80 would"),
-        ('$SERVER["socket"] == ":81" { } else { }', f"{MAIN}:1: `:81` is part of another condition; write the block"),
-        *(
-            (
-                f'$HTTP["host"] == "a" {{ }} {word} $SERVER["socket"] == ":81" {{ }}',
-                f"{MAIN}:1: `:81` is part of another",
-            )
-            for word in ("else", "elseif", "elsif", "elif")
-        ),
-        ('$HTTP["host"] == "a" { $SERVER["socket"] == ":81" { } }', f"{MAIN}:1: `:81` is part of another condition"),
-        (
-            'x = "disable"\nserver.set-v6only = x\n$SERVER["socket"] == "[::]:80" { }',
-            f"{MAIN}:2:1: write server.set-v6only",
-        ),
         ('a = "b\n', f'{MAIN}:1:5: a quote " that is not closed'),
         ('a = "b\\"\n', f'{MAIN}:1:5: a quote " that is not closed'),
         ("\n a = (\n(1)\n", f"{MAIN}:2:6: a ( that is not closed"),
@@ -250,8 +234,62 @@ def test_what_is_left_to_the_kernel_is_turned_only_where_it_would_fail() -> None
         (f'include "{MAIN}"\n', f"{MAIN}:1:1: {MAIN} is included without an end"),
     ],
 )
-def test_what_cannot_be_done_or_read_is_reported(text: str, message: str) -> None:
+def test_what_cannot_be_read_is_reported(text: str, message: str) -> None:
     assert refusal(text).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("text", "port", "said"),
+    [
+        (
+            '$SERVER["socket"] == "[2001:db8::1]:80" { }',
+            80,
+            "1: `[2001:db8::1]:80`: a socket on :: port 80 would collide",
+        ),
+        (
+            '$SERVER["socket"] == "www:80" { }',
+            80,
+            "1: `www:80`: a socket on :: port 80 would collide with it; remove it",
+        ),
+        (
+            '$SERVER["socket"] == ":81" { } else { }',
+            81,
+            "1: `:81`: it is part of another condition; write the block for",
+        ),
+        *(
+            (
+                f'$HTTP["host"] =~ "a" {{ }} {word} $SERVER["socket"] == ":81" {{ }}',
+                *(81, "1: `:81`: it is part of another condition; write the block for [::]:81 by hand"),
+            )
+            for word in ("else", "elseif", "elsif", "elif")
+        ),
+        ('$HTTP["host"] =~ "a" { $SERVER["socket"] == ":81" { } }', 81, "1: `:81`: it is part of another condition"),
+    ],
+)
+def test_what_cannot_be_done_is_missing_and_harms_no_other_port(text: str, port: int | None, said: str) -> None:
+    plan = listen_lighttpd.dual_stack(given(f'{text}\n$SERVER["socket"] == "[::]:99" {{ }}\n'), {})
+    (missing,) = plan["missing"]
+    assert missing["said"].startswith(f"{MAIN}:{said}")
+    assert (missing["names"], missing["port"]) == ([], port)
+    assert plan["files"][MAIN].endswith('$SERVER["socket"] == "0.0.0.0:99" { }\n')
+
+
+def test_a_setting_by_a_variable_is_missing_and_no_socket_is_left_to_the_kernel() -> None:
+    text = 'x = "disable"\nserver.set-v6only = x\n$SERVER["socket"] == "[::]:81" { }\n'
+    plan = listen_lighttpd.dual_stack(given(text), {})
+    assert [each["said"] for each in plan["missing"]] == [
+        f'{MAIN}:2:1: write server.set-v6only = "enable", without variables'
+    ]
+    assert plan["files"] == {}
+
+
+@pytest.mark.parametrize("bind", ["127.0.0.1", "www"])
+def test_a_port_that_has_ipv6_is_no_worse_for_an_address_in_the_way_of_ipv4(bind: str) -> None:
+    text = f'server.bind = "{bind}"\n$SERVER["socket"] == "[::]:80" {{ }}\n'
+    assert converged(text) == text
+    plan = listen_lighttpd.dual_stack(given(text), {})
+    assert (plan["missing"], len(plan["notes"])) == ([], 2)
+    assert f"{MAIN}:1: `{bind}`: a socket on 0.0.0.0 port 80 would collide with it: left alone" in plan["notes"]
 
 
 def test_includes_are_relative_to_the_folder_of_the_main_file() -> None:
@@ -291,9 +329,9 @@ def test_the_plain_data_of_the_service() -> None:
     about = listen_lighttpd.about()
     assert about["files"] == [MAIN]
     assert about["options"] == {}
-    assert set(about) == {"files", "processes", "units", "init", "options", "check", "protocols", "words"}
+    assert set(about) >= {"files", "processes", "executables", "users", "units", "init", "options", "check", "words"}
     assert listen_lighttpd.listeners({}) == []
-    assert listen_lighttpd.dual_stack({}, {}) == {"files": {}, "bindv6only": None, "notes": []}
+    assert listen_lighttpd.dual_stack({}, {}) == NOTHING
 
 
 def test_depth_and_growth_are_no_danger() -> None:

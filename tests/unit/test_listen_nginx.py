@@ -52,6 +52,9 @@ server {
 """
 
 
+NOTHING: dict[str, Any] = {"files": {}, "always": {}, "bindv6only": None, "notes": [], "missing": []}
+
+
 def one(text: str) -> dict[str, dict[str, Any]]:
     return {MAIN: {"text": text, "includes": []}}
 
@@ -118,10 +121,11 @@ def test_debian_serves_both_families_as_it_is() -> None:
             "file": SITE,
             "line": line,
             "note": "",
+            "protocol": "http",
         }
         for address, v6only, line in (("0.0.0.0", None, 2), ("::", True, 3))
     ]
-    assert listen_nginx.dual_stack(debian(DEBIAN_SITE), {}, 1) == {"files": {}, "bindv6only": None, "notes": []}
+    assert listen_nginx.dual_stack(debian(DEBIAN_SITE), {}, 1) == NOTHING
 
 
 def test_the_line_that_was_taken_out_of_debians_file_comes_back() -> None:
@@ -193,8 +197,7 @@ def test_a_server_whose_include_is_not_known_is_left_alone() -> None:
     files = {MAIN: {"text": http("include a;"), "includes": [["/etc/nginx/a"]]}}
     assert listen_nginx.listeners(files) == []
     assert listen_nginx.dual_stack(files, {}) == {
-        "files": {},
-        "bindv6only": None,
+        **NOTHING,
         "notes": [f"{MAIN}:2: a server that was left alone: /etc/nginx/a is not known here"],
     }
 
@@ -303,10 +306,11 @@ def test_a_snippet_that_several_servers_read() -> None:
 
     same = files(f"{include}server_name a;", f"{include}server_name b;")
     assert listen_nginx.dual_stack(same, {})["files"] == {snippet: "listen 80;\nlisten [::]:80;\n"}
-    said = refusal(files(f"{include}server_name a;", f"{include}server_name b;listen [::]:80;"))
-    assert said.startswith(
-        f"{snippet}:1: several servers read this `listen 80;`, and only some of them lack the other family"
-    )
+    # Where only one of them lacks the other family, it gets a line of its own.
+    other = files(f"{include}server_name a;", f"{include}server_name b;listen [::]:80;")
+    changed = listen_nginx.dual_stack(other, {})["files"]
+    assert added(other[MAIN]["text"], changed.pop(MAIN)) == ["listen [::]:80;"]
+    assert changed == {}
 
 
 @pytest.mark.parametrize(
