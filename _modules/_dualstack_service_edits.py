@@ -63,9 +63,9 @@ def afterwards(files: plugins.Files, texts: Mapping[str, str]) -> plugins.Files:
     files
         All files, by path.
     texts
-        The new texts of those that change.
+        The new texts of those that change, and of new ones.
     """
-    return {path: {**file, "text": texts.get(path, file["text"])} for path, file in files.items()}
+    return {**files, **{path: {"includes": [], **files.get(path, {}), "text": text} for path, text in texts.items()}}
 
 
 def place(path: str, text: str, offset: int) -> str:

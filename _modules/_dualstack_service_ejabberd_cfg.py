@@ -12,6 +12,7 @@ both.
 
 from __future__ import annotations
 
+import functools
 import glob
 import ipaddress
 import posixpath
@@ -42,11 +43,14 @@ def statements(path: str, text: str) -> list[dict[str, Any]]:
 
     * ``include``: ``pattern``, a glob pattern; ``allow`` and ``disallow``, the kinds of terms taken from there or
       not; ``allow`` is ``None`` for all.
-    * ``listen``: ``listeners``, each with ``line``, ``port``, ``transport``, ``address``; ``note``, why it cannot be
-      edited; and unless there is one: ``meaning``, equal for two that differ by their address only; ``start`` and
-      ``end``; ``separator``, the text between two copies of it; ``edits``, for either wildcard address those that
-      move it there; and ``drop``, those that remove it, ``None`` for the first of a list. An edit is a list of
-      start, end and new text.
+    * ``hosts``: ``names``, the virtual hosts.
+    * ``listen``: ``listeners``, each with ``line``, ``port``, ``transport``, ``address``; ``module``, what is spoken
+      there, and ``tls``, whether that is at once over TLS; ``note``, why it cannot be edited; and unless there is
+      one: ``meaning``, equal for two that differ by their address only; ``start`` and ``end``; ``separator``, the text
+      between two copies of it; ``edits``, for either wildcard address those that move it there; and ``drop``, those
+      that remove it, ``None`` for the first of a list. An edit is a list of start, end and new text; ``moved`` makes
+      them for any address.
+    * ``access``: ``denied``, the names of the acls that it denies.
     * ``acl``: ``name``; ``address`` that it matches; ``companion``, the edits that make it match IPv6's loopback too.
     * ``modules`` and ``host_config``, for each ``ip_access`` of mod_register in them: ``rules``, each with ``verb``,
       ``address``, and ``end``, the offset behind it.
@@ -61,8 +65,14 @@ def statements(path: str, text: str) -> list[dict[str, Any]]:
             result.append({"kind": "include", "line": term["line"], **_include(path, words)})
         elif name == "listen" and arity == 2:
             result.append({"kind": "listen", "line": term["line"], "listeners": _listeners(path, text, words[1])})
+        elif name == "hosts" and arity == 2:
+            names = [_string(each) for each in words[1].get("items", [])]
+            found = [each["value"] for each in names if each]
+            result.append({"kind": "hosts", "line": term["line"], "names": found})
         elif name == "acl" and arity == 3:
             result += _acl(text, term)
+        elif name == "access" and arity == 3:
+            result.append({"kind": "access", "line": term["line"], "denied": _denied(words[2])})
         elif name in ("modules", "host_config"):
             result += _ip_accesses(name, term)
     return result
@@ -135,7 +145,8 @@ def _listeners(path: str, text: str, listing: dict[str, Any]) -> list[dict[str, 
 
 
 def _undecided(term: dict[str, Any], note: str) -> dict[str, Any]:
-    return {"line": term["line"], "port": None, "transport": "tcp", "address": "", "note": note}
+    unknown = {"port": None, "transport": "tcp", "address": "", "module": "", "tls": False}
+    return {"line": term["line"], **unknown, "note": note}
 
 
 def _listener(path: str, text: str, term: dict[str, Any]) -> dict[str, Any]:
@@ -149,6 +160,8 @@ def _listener(path: str, text: str, term: dict[str, Any]) -> dict[str, Any]:
         return _fail(path, options, "the options of a listener are a list")
     number = _port(path, port)
     listener = {**_undecided(term, ""), "port": number}
+    listener["module"] = module["value"] if module["kind"] == "atom" else ""
+    listener["tls"] = any(_is_atom(each, "tls") for each in options.get("items", []))
     transport = transport or _property(options, "proto")
     if transport and _is_atom(transport, "udp"):
         listener["transport"] = "udp"
@@ -166,6 +179,7 @@ def _listener(path: str, text: str, term: dict[str, Any]) -> dict[str, Any]:
     listener["meaning"] = [service_erlang.plain(each) for each in (module, *kept)]
     clean = _without(text, items, needless)
     listener["edits"] = {wildcard: _moved(path, text, spec, wildcard) + clean for wildcard in WILDCARDS}
+    listener["moved"] = functools.partial(_copied, path, text, spec, items)
     return listener
 
 
@@ -231,6 +245,14 @@ def _moved(path: str, text: str, spec: dict[str, Any], wildcard: str) -> list[li
     if transport:
         return [[transport["start"], transport["start"], f'"{wildcard}", ']]
     return [[port["start"], port["start"], "{"], [port["end"], port["end"], f', "{wildcard}"}}']]
+
+
+def _copied(path: str, text: str, spec: dict[str, Any], items: list[dict[str, Any]], address: str) -> list[list[Any]]:
+    """The edits that move a copy to any address, without the options that its port's address replaces."""
+    needless = [
+        _is_atom(each, "inet6") or _property({"kind": "list", "items": [each]}, "ip") is not None for each in items
+    ]
+    return _moved(path, text, spec, address) + _without(text, items, needless)
 
 
 def _gap(text: str, before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
@@ -300,6 +322,12 @@ def _acl(text: str, term: dict[str, Any]) -> list[dict[str, Any]]:
         companion = [term["dot"], term["dot"], f" {copy}"]
     place = {"kind": "acl", "line": term["line"], "name": name["value"]}
     return [{**place, "address": string["value"], "companion": [companion]}]
+
+
+def _denied(rules: dict[str, Any]) -> list[str]:
+    """The acls in ``[{deny, blocked}, {allow, all}]``."""
+    found = [each["items"] for each in rules.get("items", []) if each["kind"] == "tuple" and len(each["items"]) == 2]
+    return [str(name["value"]) for verb, name in found if _is_atom(verb, "deny") and "value" in name]
 
 
 def _ip_accesses(kind: str, term: dict[str, Any]) -> list[dict[str, Any]]:

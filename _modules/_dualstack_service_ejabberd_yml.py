@@ -13,6 +13,7 @@ both.
 
 from __future__ import annotations
 
+import functools
 import glob
 import ipaddress
 import posixpath
@@ -28,6 +29,7 @@ DEEPEST = 100
 WILDCARDS = ("0.0.0.0", "::")
 LOOPBACK = "::1/128"
 RULES = ("access_rules", "api_permissions", "shaper_rules")
+YES = ("true", "yes", "on", "y")
 MACRO = "a macro: cannot decide"
 # What stands between two items: line breaks as in YAML 1.1.
 COMMENT = r"#[^\r\n\x85\u2028\u2029]*"
@@ -57,6 +59,9 @@ def statements(path: str, text: str) -> list[dict[str, Any]]:
         place = {"line": key["line"]}
         if key["value"] == "include_config_file":
             result += [{"kind": "include", **place, **each} for each in _includes(path, value)]
+        elif key["value"] == "hosts":
+            hosts = [each["value"] for each in _listed(value) if each["kind"] == "scalar" and not _is_macro(each)]
+            result.append({"kind": "hosts", **place, "names": hosts})
         elif key["value"] == "listen":
             result.append({"kind": "listen", **place, "listeners": _listeners(path, text, value)})
         elif key["value"] == "acl":
@@ -68,6 +73,9 @@ def statements(path: str, text: str) -> list[dict[str, Any]]:
                         result += _acls(text, names, f"{key['value']} {host['value']}")
         elif key["value"] in RULES:
             result += _told(value)
+            result += _denied(key["value"], value) if key["value"] == "access_rules" else []
+        elif key["value"] == "access":
+            result += _denied_of_old(value)
     return result
 
 
@@ -197,7 +205,8 @@ def _listeners(path: str, text: str, listing: dict[str, Any]) -> list[dict[str, 
 
 
 def _undecided(node: dict[str, Any], note: str) -> dict[str, Any]:
-    return {"line": node["line"], "port": None, "transport": "tcp", "address": "", "note": note}
+    unknown = {"port": None, "transport": "tcp", "address": "", "module": "", "tls": False}
+    return {"line": node["line"], **unknown, "note": note}
 
 
 def _listener(path: str, text: str, node: dict[str, Any]) -> dict[str, Any]:
@@ -213,6 +222,8 @@ def _listener(path: str, text: str, node: dict[str, Any]) -> dict[str, Any]:
     if "port" not in options:
         return _fail(path, node, "a listener without port")
     listener = {**_undecided(node, ""), "port": _port(path, options["port"])}
+    module, tls = (options.get(key, {"value": ""})["value"] for key in ("module", "tls"))
+    listener.update(module=module, tls=tls.lower() in YES)
     transport = options.get("transport")
     if transport and transport["value"] == "udp":
         listener["transport"] = "udp"
@@ -229,7 +240,8 @@ def _listener(path: str, text: str, node: dict[str, Any]) -> dict[str, Any]:
     if node["flow"] and text[node["start"]] != "{":
         return {**listener, "note": "a mapping without braces in a list with brackets: left alone"}
     listener["meaning"] = [[key, _plain(value)] for key, value in sorted(options.items()) if key != "ip"]
-    listener["edits"] = {wildcard: _moved(text, node, options, wildcard) for wildcard in WILDCARDS}
+    listener["moved"] = functools.partial(_moved, text, node, options)
+    listener["edits"] = {wildcard: listener["moved"](wildcard) for wildcard in WILDCARDS}
     return listener
 
 
@@ -367,3 +379,43 @@ def _told(value: dict[str, Any]) -> list[dict[str, Any]]:
                 addresses = each["items"] if each["kind"] == "sequence" else [each]
                 result += [_address_of(f"line {each['line']}", address, None) for address in addresses]
     return sorted(result, key=lambda address: address["line"])
+
+
+def _denied(kind: str, value: dict[str, Any]) -> list[dict[str, Any]]:
+    """The acls that rules deny: ``deny: blocked``, ``deny: [a, b]``, ``deny: {acl: blocked, ip: 192.0.2.1}``."""
+    result = []
+    for _, rules in _pairs(value):
+        for rule in rules["items"] if rules["kind"] == "sequence" else []:
+            for key, denied in _pairs(rule):
+                if key["value"] == "deny":
+                    names = [name for each in _listed(denied) for name in _names(each)]
+                    result.append({"kind": kind, "line": key["line"], "denied": names})
+    return result
+
+
+def _names(node: dict[str, Any]) -> list[str]:
+    """The acls in one word, or in one mapping, named as :py:func:`_acls` and :py:func:`_told` name them."""
+    if node["kind"] == "scalar":
+        return [f"acl {node['value']}"]
+    result = []
+    for key, value in _pairs(node):
+        if key["value"] == "acl":
+            result += [f"acl {each['value']}" for each in _listed(value)]
+        elif key["value"] == "ip":
+            result.append(f"line {value['line']}")
+    return result
+
+
+def _listed(node: dict[str, Any]) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = node["items"] if node["kind"] == "sequence" else [node]
+    return items
+
+
+def _denied_of_old(value: dict[str, Any]) -> list[dict[str, Any]]:
+    """The same in the grammar before 16.06: ``access: {c2s: {blocked: deny, all: allow}}``."""
+    return [
+        {"kind": "access", "line": name["line"], "denied": [f"acl {name['value']}"]}
+        for _, rules in _pairs(value)
+        for name, verb in _pairs(rules)
+        if verb["value"] == "deny"
+    ]

@@ -23,10 +23,6 @@ SPACE = " \t\n\v\f\r"
 LIST = ", \t\r\n"
 BLANK = " \t\r\n"
 ASSIGNMENT = re.compile(rf"(?P<name>[^{SPACE}=]+)[{SPACE}]*=")
-REFERENCE = re.compile(r"\$(?:(\w+)|\{(\w+)\}|\((\w+)\))", re.ASCII)
-# Deep enough for real files; circular references end here, too.
-NESTING = 20
-EXPANDED = 100_000
 
 
 def text_of(files: plugins.Files, path: str) -> str:
@@ -92,55 +88,37 @@ def logical_lines(path: str, text: str) -> list[tuple[int, int, str]]:
     return result
 
 
-def assignments(text: str) -> list[dict[str, Any]]:
+def assignments(text: str, path: str = MAIN) -> list[dict[str, Any]]:
     """
-    The lines of main.cf: ``name``, ``value``, ``start`` (the value's offset, or that behind the sign), ``line``.
+    The lines of a main.cf: ``name``, ``value``, ``start`` (the value's offset, or that behind the sign), ``line``, and
+    the ``file``.
 
     text
         The file's content.
+    path
+        The file.
 
     Raises ``SaltInvocationError`` for lines that Postfix refuses.
     """
     result = []
-    for line, offset, content in logical_lines(MAIN, text):
+    for line, offset, content in logical_lines(path, text):
         match = ASSIGNMENT.match(content)
         if match is None:
-            raise SaltInvocationError(f"{MAIN}:{line}:1: a line without `name =`, which Postfix refuses")
+            raise SaltInvocationError(f"{path}:{line}:1: a line without `name =`, which Postfix refuses")
         value = content[match.end() :].strip(SPACE)
         start = content.index(value, match.end())
-        result.append({"name": match["name"], "value": value, "start": offset + start, "line": line})
+        result.append({"name": match["name"], "value": value, "start": offset + start, "line": line, "file": path})
     return result
 
 
-def parameters(text: str) -> dict[str, dict[str, Any]]:
+def parameters(text: str, path: str = MAIN) -> dict[str, dict[str, Any]]:
     """
     The assignments that count, by name: the last one of each name.
 
-    text
+    text, path
         As for :py:func:`assignments`, which also says what is raised.
     """
-    return {each["name"]: each for each in assignments(text)}
-
-
-def expanded(value: str, known: dict[str, dict[str, Any]]) -> str | None:
-    """
-    A value with its references expanded; ``None`` if one is not defined in main.cf, or is more than a name.
-
-    value
-        As it is written.
-    known
-        The parameters.
-    """
-    for _ in range(NESTING):
-        if "$" not in value:
-            return value
-        names = [match[match.lastindex or 0] for match in REFERENCE.finditer(value)]
-        if value.count("$") != len(names) or not all(name in known for name in names):
-            return None
-        if sum(len(known[name]["value"]) for name in names) > EXPANDED:
-            return None
-        value = REFERENCE.sub(lambda match: known[match[match.lastindex or 0]]["value"], value)
-    return None
+    return {each["name"]: each for each in assignments(text, path)}
 
 
 def undecided(parameter: dict[str, Any]) -> str:
@@ -152,7 +130,7 @@ def undecided(parameter: dict[str, Any]) -> str:
     """
     value = " ".join(parameter["value"].split())
     return (
-        f"{MAIN}:{parameter['line']}: {parameter['name']} = {value} refers to what {MAIN} does not define: "
+        f"{parameter['file']}:{parameter['line']}: {parameter['name']} = {value} refers to what is not defined there: "
         "cannot decide, left alone"
     )
 

@@ -11,6 +11,7 @@ import re
 from typing import Any
 
 import _dualstack_service_postfix as service_postfix
+import _dualstack_service_postfix_values as service_postfix_values
 from salt.exceptions import SaltInvocationError
 
 LOOPBACK = {4: ipaddress.ip_address("127.0.0.1"), 6: ipaddress.ip_address("::1")}
@@ -18,6 +19,11 @@ COMPANION = "[::1]/128"
 BRACKETED = re.compile(r"\[([^\[\]]*)\](/.*)?")
 PREFIX_LENGTH = re.compile(r"[0-9]{1,3}")
 ELSEWHERE = re.compile(r"/.|[a-z]+:.")
+# Other lists that let in whom they name.
+ACCESS = re.compile(
+    r"(?:smtpd|postscreen|qmqpd|permit)_\w*(?:restrictions|access_list|authorized_\w+|exceptions|networks)"
+)
+LOOPBACK_WORD = re.compile(r"(?<![\w.:])127\.[0-9.]*[0-9](?:/[0-9]+)?(?![\w.:])")
 
 
 def fault(entry: Any) -> str:
@@ -41,67 +47,88 @@ def fault(entry: Any) -> str:
     return ""
 
 
-def with_networks(text: str, wanted: list[str]) -> tuple[str, list[str]]:
+def with_networks(text: str, wanted: list[str], path: str = service_postfix.MAIN) -> tuple[str, list[str]]:
     """
     The text whose mynetworks is exactly the pillar's, and notes.
 
     text
-        The content of main.cf.
+        The content of a main.cf.
     wanted
         The networks.
+    path
+        The file.
 
     Raises ``SaltInvocationError`` for lines that Postfix refuses.
     """
     notes = []
     if _trusts(wanted, 4) and _trusts(wanted, 6) is None:
         notes.append(f"mynetworks of the pillar trusts 127.0.0.1, and not ::1: a client there needs '{COMPANION}'")
-    parameters = service_postfix.parameters(text)
+    parameters = service_postfix.parameters(text, path)
     parameter = parameters.get("mynetworks")
     if parameter is None:
         line_end = service_postfix.line_end(text)
         gap = line_end if text and not text.endswith("\n") else ""
         return f"{text}{gap}{' '.join(['mynetworks =', *wanted])}{line_end}", notes
-    expanded = service_postfix.expanded(parameter["value"], parameters)
+    expanded = service_postfix_values.expanded(parameter["value"], parameters, path)
     if expanded is not None and _canonical([each for _, each in _entries(expanded)]) == _canonical(wanted):
         return text, notes
     return service_postfix.replaced(text, parameter, _separator(text, parameter).join(wanted)), notes
 
 
-def with_companion(text: str) -> tuple[str, list[str]]:
+def with_companion(text: str, path: str = service_postfix.MAIN) -> tuple[str, list[str]]:
     """
     The text whose mynetworks trusts ::1 if it trusts 127.0.0.1, and notes.
 
     text
-        The content of main.cf.
+        The content of a main.cf.
+    path
+        The file.
 
     Unset, mynetworks follows mynetworks_style, which knows the families. Raises ``SaltInvocationError`` for lines that
     Postfix refuses, and for entries that make smtpd die.
     """
-    parameters = service_postfix.parameters(text)
+    parameters = service_postfix.parameters(text, path)
     parameter = parameters.get("mynetworks")
     if parameter is None:
         return text, []
-    expanded = service_postfix.expanded(parameter["value"], parameters)
+    expanded = service_postfix_values.expanded(parameter["value"], parameters, path)
     if expanded is None:
         return text, [service_postfix.undecided(parameter)]
     entries = [each for _, each in _entries(expanded)]
     notes = _network_notes(text, parameter, entries)
     if _trusts(entries, 6) is not None:
         return text, notes
-    place = f"{service_postfix.MAIN}:{parameter['line']}"
+    place = f"{path}:{parameter['line']}"
     if _trusts(entries, 4):
-        start, last = (_entries(parameter["value"]) or [(0, "")])[-1]
-        end = parameter["start"] + start + len(last)
-        new = f"{text[:end]}{_separator(text, parameter)}{COMPANION}{text[end:]}"
+        new = with_entries(text, parameter, [COMPANION])
         # This fails if the value ends in a reference to a comment, or in an open brace.
-        parameters = service_postfix.parameters(new)
-        again = service_postfix.expanded(parameters["mynetworks"]["value"], parameters)
+        parameters = service_postfix.parameters(new, path)
+        again = service_postfix_values.expanded(parameters["mynetworks"]["value"], parameters, path)
         if again is not None and _trusts([each for _, each in _entries(again)], 6):
             return new, notes
         notes.append(f"{place}: mynetworks is left alone, since its end hides what follows; add {COMPANION} to it")
     elif any(ELSEWHERE.match(each.lstrip("!")) for each in entries):
         notes.append(f"{place}: mynetworks refers to files or tables: they need ::1 where they have 127.0.0.1")
     return text, notes
+
+
+def with_entries(text: str, parameter: dict[str, Any], words: list[str], alone: str = " ") -> str:
+    """
+    The text with more words at the end of a list, divided as the others are.
+
+    text
+        The content of a main.cf.
+    parameter
+        The list, from ``service_postfix.parameters``.
+    words
+        The words.
+    alone
+        What divides them from a single one.
+    """
+    start, last = (_entries(parameter["value"]) or [(0, "")])[-1]
+    end = parameter["start"] + start + len(last)
+    between = _separator(text, parameter, alone)
+    return f"{text[:end]}{''.join(f'{between}{word}' for word in words)}{text[end:]}"
 
 
 def _network_notes(text: str, parameter: dict[str, Any], entries: list[str]) -> list[str]:
@@ -113,12 +140,13 @@ def _network_notes(text: str, parameter: dict[str, Any], entries: list[str]) -> 
         # Postfix treats everything with a colon and no bracket as a table.
         if ":" in bare and bare[0] not in "[/" and (network or not ELSEWHERE.match(bare)):
             offset = next((start for start, each in _entries(parameter["value"]) if each == entry), 0)
+            place = service_postfix.place(text, parameter["start"] + offset, parameter["file"])
             raise SaltInvocationError(
-                f"{service_postfix.place(text, parameter['start'] + offset)}: `{entry}` of mynetworks has no brackets, "
+                f"{place}: `{entry}` of mynetworks has no brackets, "
                 f"so smtpd dies for every client; write {f'`{better}`' if better else 'it as `[address]/length`'}"
             )
         if better:
-            place = f"{service_postfix.MAIN}:{parameter['line']}"
+            place = f"{parameter['file']}:{parameter['line']}"
             notes.append(f"{place}: `{entry}` of mynetworks makes Postfix defer mail; write `{better}`")
     return notes
 
@@ -182,13 +210,13 @@ def _canonical(entries: list[str]) -> list[str]:
     return result if any(map(negated, entries)) else sorted(set(result))
 
 
-def _separator(text: str, parameter: dict[str, Any]) -> str:
-    """The separator between the entries of mynetworks: as before the last one."""
+def _separator(text: str, parameter: dict[str, Any], alone: str = " ") -> str:
+    """The separator between the entries of a list: as before the last one."""
     entries = _entries(parameter["value"])
     if not entries:
         return " "
     last = entries[-1][0]
-    between = " "
+    between = alone
     if len(entries) > 1:
         offset, word = entries[-2]
         between = parameter["value"][offset + len(word) : last]
@@ -196,3 +224,19 @@ def _separator(text: str, parameter: dict[str, Any]) -> str:
     if not line.strip(service_postfix.SPACE + service_postfix.LIST):  # it begins its line: one entry on each
         return f"{',' if ',' in between and ',' not in line else ''}{service_postfix.line_end(text)}{line}"
     return between
+
+
+def deaf_lists(parameters: dict[str, dict[str, Any]]) -> list[str]:
+    """
+    Notes about other lists that name IPv4's loopback, and not that of IPv6.
+
+    parameters
+        From ``service_postfix.parameters``.
+    """
+    result = []
+    for name, each in parameters.items():
+        found = LOOPBACK_WORD.search(each["value"]) if ACCESS.fullmatch(name) else None
+        if found and "::1" not in each["value"]:
+            words = f"{name} names `{found[0]}`, and not ::1: left alone, add it if it may"
+            result.append(f"{each['file']}:{each['line']}: {words}")
+    return result

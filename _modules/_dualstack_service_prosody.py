@@ -40,8 +40,8 @@ END = Token("end", "", 0, 0, "")
 
 def events(path: str, text: str) -> list[dict[str, Any]]:
     """
-    The statements of a file outside of brackets, in textual order: ``setting``, ``include``, and ``module`` of a
-    component.
+    The statements of a file outside of brackets, in textual order: ``setting``, ``include``, ``host``, and ``module``
+    of a component.
 
     path
         The file's own path; the patterns of includes start in its folder.
@@ -71,7 +71,10 @@ def events(path: str, text: str) -> list[dict[str, Any]]:
             control = max(0, control + CONTROL[token.text])
         elif token.text in HOSTS:
             names, end = _arguments(tokens, index + 1)
-            if token.text.lower() == "component" and names:
+            component = token.text.lower() == "component"
+            if names:
+                result.append({**event, "kind": "host", "name": names[0], "component": component})
+            if component and names:
                 result.append({**event, "kind": "module", "name": (*names, "component")[1]})
             # A table after it has the settings of the host, and the next ones are the server's again.
             host = end.text != "{"

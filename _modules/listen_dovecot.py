@@ -7,6 +7,7 @@ The services are plug-ins: an execution module ``listen_<service>`` with the fun
   IPV6_V6ONLY itself, so net.ipv6.bindv6only has no effect.
 * A listener of its own address (``address`` in an ``inet_listener`` block, in Dovecot 2.4 ``listen``) does not follow
   the global ``listen``.
+* In 2.4, a block ``listen { 0.0.0.0 = yes }`` adds to the list before it, and to that of the blocks around it.
 * ``protocol imap { listen = *:10143 }`` is the grammar of Dovecot 1. 2.0 to 2.3 still read it, but with one port only.
 """
 
@@ -14,15 +15,16 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Any, NamedTuple
+from typing import Any
 
 import _dualstack_rooms
 from salt.exceptions import SaltInvocationError
 
 with _dualstack_rooms.fresh(__file__):
-    import _dualstack_service_addresses as service_addresses
     import _dualstack_service_dovecot as service_dovecot
+    import _dualstack_service_dovecot_listeners as service_dovecot_listeners
     import _dualstack_service_edits as service_edits
+    import _dualstack_service_published as service_published
 __virtualname__ = "listen_dovecot"
 
 MAIN = service_dovecot.MAIN
@@ -34,48 +36,6 @@ SHOWN = (
     "inet_listener inet_listener_imap imap imaps pop3 pop3s lmtp submission submissions managesieve managesieve-login "
     "sieve imap-login pop3-login submission-login protocols reuse_port haproxy"
 ).split()
-
-
-class Listener(NamedTuple):
-    """An ``inet_listener`` that is built into Dovecot."""
-
-    protocol: str  # the word in `protocols` that enables its service; "" if none is needed
-    port: str
-    ssl: bool
-
-
-LISTENERS = {
-    ("imap-login", "imap"): Listener("imap", "143", False),
-    ("imap-login", "imaps"): Listener("imap", "993", True),
-    ("pop3-login", "pop3"): Listener("pop3", "110", False),
-    ("pop3-login", "pop3s"): Listener("pop3", "995", True),
-    ("submission-login", "submission"): Listener("submission", "587", False),
-    ("managesieve-login", "sieve"): Listener("sieve", "4190", False),
-}
-LISTENERS_24 = {**LISTENERS, ("submission-login", "submissions"): Listener("submission", "465", True)}
-# The protocols of services to which people add listeners, and the ports of listeners that are off by default.
-PROTOCOLS = {**{service: known.protocol for (service, _), known in LISTENERS.items()}, "lmtp": "lmtp"}
-PORTS_24 = {("lmtp", "lmtp"): "24"}
-
-
-class Address(NamedTuple):
-    """One word of a list of addresses."""
-
-    word: str  # as written
-    shown: str  # as the kernel shows it
-    family: int | None
-    port: str
-    note: str  # a note, unless it is a wildcard
-
-
-class Socket(NamedTuple):
-    """What Dovecot opens."""
-
-    setting: tuple[str, ...]  # the setting that has the address
-    place: service_dovecot.Statement | None  # where a user would look for it
-    address: Address
-    port: int | None
-    note: str  # about the port
 
 
 def about() -> dict[str, Any]:
@@ -94,9 +54,12 @@ def about() -> dict[str, Any]:
     return {
         "files": [MAIN],
         "processes": ["/usr/sbin/dovecot", "/usr/sbin/dovecot *"],
+        "executables": ["/usr/sbin/dovecot"],
+        "users": [],
         "units": ["dovecot.service"],
         "init": "dovecot",
         "sets_v6only": True,
+        "sites": True,
         "options": OPTIONS,
         "check": ["doveconf", "-n"],
         "words": SHOWN,
@@ -161,8 +124,9 @@ def listeners(files: dict[str, Any]) -> list[dict[str, Any]]:
     files
         For each path its ``text`` and its ``includes``, the paths that each pattern of :py:func:`includes` matched.
 
-    Returns the listeners in the order of the text, implicit ones first: ``port``, ``transport``, ``address``,
-    ``v6only``, ``file``, ``line`` and ``note``. Raises ``SaltInvocationError`` for what Dovecot would refuse.
+    Returns the listeners in the order of the text, implicit ones first: ``port``, ``transport``, ``protocol``,
+    ``address``, ``v6only``, ``file``, ``line`` and ``note``. Raises ``SaltInvocationError`` for what Dovecot would
+    refuse.
 
     CLI Example:
 
@@ -176,18 +140,21 @@ def listeners(files: dict[str, Any]) -> list[dict[str, Any]]:
         {
             "port": socket.port,
             "transport": "tcp",
+            "protocol": socket.protocol,
             "address": socket.address.shown,
             "v6only": True if socket.address.family == 6 else None,
             "file": socket.place.path if socket.place else read.main,
             "line": socket.place.line if socket.place else 0,
             "note": "; ".join(filter(None, (socket.address.note, socket.note))),
         }
-        for socket in _sockets(read)
+        for socket in service_dovecot_listeners.sockets(read)
     ]
     return sorted(result, key=lambda each: (each["line"] > 0, order.get(each["file"], 0), each["line"]))
 
 
-def dual_stack(files: dict[str, Any], options: dict[str, Any], bindv6only: int = 0) -> dict[str, Any]:
+def dual_stack(
+    files: dict[str, Any], options: dict[str, Any], bindv6only: int = 0, site: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """
     The same configuration, listening on both families.
 
@@ -197,9 +164,14 @@ def dual_stack(files: dict[str, Any], options: dict[str, Any], bindv6only: int =
         As for :py:func:`errors`.
     bindv6only
         The value that net.ipv6.bindv6only will have; it does not matter to Dovecot.
+    site
+        The names that the pillar declares, and the addresses of this host that are published; with them, a list with a
+        published one of IPv4 gets those of IPv6.
 
-    Returns ``files``: the new text of each file that changes; ``bindv6only``: always ``None``; ``notes``: what was left
-    alone, and why. Raises ``SaltInvocationError`` for wrong options, and for what Dovecot would refuse.
+    Returns ``files``: the new text of each file that changes; ``always``: the same with nothing but trusted networks,
+    which matter even where Dovecot answers in both families; ``bindv6only``: always ``None``; ``notes``: what was left
+    alone, and why; ``missing``: what cannot be had without an address. Raises ``SaltInvocationError`` for wrong
+    options, and for what Dovecot would refuse.
 
     CLI Example:
 
@@ -211,193 +183,216 @@ def dual_stack(files: dict[str, Any], options: dict[str, Any], bindv6only: int =
     if wrong:
         raise SaltInvocationError("; ".join(wrong))
     read = service_dovecot.configuration(files)
-    edits: dict[str, dict[int, tuple[int, int, str]]] = {}  # by where they start
-    notes: list[str] = []
-    sockets = _sockets(read)
-    for setting in _sources(read):
-        statement = _statement_of(read, setting)
-        if statement is None:
-            continue  # the default
-        value, found = _widened(read, sockets, setting, statement, files[statement.path]["text"])
-        notes += found
-        if value:
-            edits.setdefault(statement.path, {})[statement.start] = (statement.start, statement.end, value)
+    companions: Edits = {}
     for statement in _trusting(read):
         value = _appended(files[statement.path]["text"][statement.start : statement.end], ["::1"])
-        edits.setdefault(statement.path, {})[statement.start] = (statement.start, statement.end, value)
+        companions.setdefault(statement.path, {})[statement.start] = (statement.start, statement.end, value)
+    edits = {path: dict(each) for path, each in companions.items()}
+    notes: list[str] = []
+    missing: list[dict[str, Any]] = []
+    published = service_published.addresses(site)
+    by_port: ByPort = {}
+    own: dict[tuple[str, ...], list[service_dovecot_listeners.Socket]] = {}
+    for socket in service_dovecot_listeners.sockets(read):
+        by_port.setdefault(socket.port, []).append(socket)
+        own.setdefault(socket.setting, []).append(socket)
+    for setting in service_dovecot_listeners.sources(read):
+        statement_or_none = service_dovecot_listeners.statement_of(read, setting)
+        if statement_or_none is None:
+            continue  # the default
+        statement = statement_or_none
+        text = files[statement.path]["text"]
+        added, found = _single(read, own.get(setting, []), by_port, published)
+        place = f"{statement.path}:{statement.line}"
+        if added:
+            found = _add(edits, read, setting, added, text)
+        elif found:
+            ports = {socket.port for socket in own[setting]}
+            port = next(iter(ports)) if len(ports) == 1 else None
+            missing.append(service_published.missing(site, port, f"{place}: {found[0]}"))
+            found = []
+        else:
+            added, found = _wider(read, own.get(setting, []), by_port, setting, text, published["ipv6"])
+            found += _add(edits, read, setting, added, text)
+            if site is not None and not added:
+                named = _named(own.get(setting, []), by_port, published)
+                missing += [service_published.unknown(site, port, f"{place}: `{word}`") for word, port in named.items()]
+                found = [note for note in found if not any(note.startswith(f"`{word}` is ") for word in named)]
+        notes += [f"{place}: {note}" for note in found]
     result = service_edits.rewritten(files, {path: each.values() for path, each in edits.items()})
     if options.get("explicit") and read.main in files and ("listen",) not in {*read.settings, *read.members}:
         # At the end every block is closed, and no include follows.
         text = result.get(read.main, files[read.main]["text"])
         result[read.main] = service_edits.with_lines(text, ["listen = *, [::]"])
-    return {"files": result, "bindv6only": None, "notes": list(dict.fromkeys([*notes, *_filters(read)]))}
-
-
-# Meaning.
-
-
-def _value(read: service_dovecot.Configuration, default: str, *setting: str) -> str:
-    return read.settings[setting].value if setting in read.settings else default
-
-
-def _statement_of(read: service_dovecot.Configuration, setting: tuple[str, ...]) -> service_dovecot.Statement | None:
-    """The statement that a user would look at; none for a default."""
-    return read.settings.get(setting) or next(reversed(read.members.get(setting, {}).values()), None)
-
-
-def _built_in(read: service_dovecot.Configuration) -> dict[tuple[str, str], Listener]:
-    return LISTENERS_24 if read.dialect == "2.4" else LISTENERS
-
-
-def _listeners(read: service_dovecot.Configuration) -> list[tuple[str, str]]:
-    """All inet_listeners by service and name, whether they are served or not."""
-    return list({**dict.fromkeys(_built_in(read)), **read.declared})
-
-
-def _known(read: service_dovecot.Configuration, service: str, name: str) -> Listener:
-    """Dovecot's built-in facts about a listener."""
-    port = PORTS_24.get((service, name), "0") if read.dialect == "2.4" else "0"
-    return _built_in(read).get((service, name), Listener(PROTOCOLS.get(service, ""), port, False))
-
-
-def _port(read: service_dovecot.Configuration, service: str, name: str) -> tuple[str, service_dovecot.Statement | None]:
-    """The port of a listener, and where it is written."""
-    written = read.settings.get(("service", service, "inet_listener", name, "port"))
-    return (written.value if written else _known(read, service, name).port), written
-
-
-def _number(port: str) -> tuple[int | None, str]:
-    if re.fullmatch("[0-9]{1,5}", port) and int(port) < 65536:
-        return int(port), ""
-    return None, f"the port `{port}` is not known: cannot decide"
-
-
-def _served(read: service_dovecot.Configuration, service: str, name: str) -> bool:
-    known = _known(read, service, name)
-    tls = _value(read, "yes" if known.ssl else "no", "service", service, "inet_listener", name, "ssl")
-    if _number(_port(read, service, name)[0])[0] == 0:
-        return False
-    if service_dovecot.is_true(tls) and _value(read, service_dovecot.DEFAULTS["ssl"], "ssl") == "no":
-        return False
-    protocol = _value(read, known.protocol, "service", service, "protocol")
-    protocols = ["sieve" if word == "managesieve" else word for word in service_dovecot.listed(read, ("protocols",))]
-    if f"{protocol}s" in protocols and protocol not in protocols:
-        return name != protocol  # of Dovecot 1: `imaps` without `imap`
-    return not protocol or protocol in protocols
-
-
-def _source(read: service_dovecot.Configuration, service: str, name: str) -> tuple[str, ...]:
-    """The setting from which a listener takes its addresses."""
-    block = ("service", service, "inet_listener", name)
-    own = [(*block, "listen"), ("service", service, "listen")] if read.dialect == "2.4" else [(*block, "address")]
-    # In 2.4 a block `listen { }` alone adds to the outer list, so it is not a list of its own.
-    return next(
-        (setting for setting in own if setting in read.settings and service_dovecot.listed(read, setting)), ("listen",)
-    )
-
-
-def _sources(read: service_dovecot.Configuration) -> list[tuple[str, ...]]:
-    """The settings from which the listeners take their addresses, and always the global one."""
-    found = [_source(read, *listener) for listener in _listeners(read) if _number(_port(read, *listener)[0])[0] != 0]
-    return list(dict.fromkeys([("listen",), *found]))
-
-
-def _sockets(read: service_dovecot.Configuration) -> list[Socket]:
-    result = []
-    for service, name in _listeners(read):
-        setting = _source(read, service, name)
-        port, written = _port(read, service, name)
-        place = _statement_of(read, setting) or written
-        for address in _addresses(read, setting) if _served(read, service, name) else []:
-            result.append(Socket(setting, place, address, *_number(address.port or port)))
-    return result
-
-
-def _addresses(read: service_dovecot.Configuration, setting: tuple[str, ...]) -> list[Address]:
-    return [_address(word) for word in service_dovecot.listed(read, setting)]
-
-
-def _address(word: str) -> Address:
-    if word.startswith(("$", "<")):
-        return Address(word, word, None, "", "a macro: cannot decide")
-    match = service_dovecot.PORT.fullmatch(word)
-    address, port = (match["address"], match["port"]) if match else (word, "")
-    bare = service_addresses.ANY4 if address == "*" else address.strip("[]")
-    version = service_addresses.version(bare)
-    local = address.lower() in ("localhost", "ip6-localhost")
-    note = service_addresses.why_alone(bare, name="loopback" if local else "a host name")
-    return Address(word, service_addresses.canonical(bare) if version else address, version, port, note)
+    return {
+        "files": result,
+        "always": service_edits.rewritten(files, {path: each.values() for path, each in companions.items()}),
+        "bindv6only": None,
+        "notes": list(dict.fromkeys([*notes, *_filters(read)])),
+        "missing": missing,
+    }
 
 
 # Writing.
 
 
-def _widened(
+Edits = dict[str, dict[int, tuple[int, int, str]]]  # by file, and where they start
+ByPort = dict[int | None, list[service_dovecot_listeners.Socket]]  # all sockets
+
+
+def _single(
     read: service_dovecot.Configuration,
-    sockets: list[Socket],
+    own: list[service_dovecot_listeners.Socket],
+    by_port: ByPort,
+    published: dict[str, list[str]],
+) -> tuple[list[str], list[str]]:
+    """The addresses of IPv6 that a list with a published one of IPv4 lacks; or why they cannot be added."""
+    beside = {port: {each.address.shown for each in by_port[port]} for port in {each.port for each in own}}
+    lacking = [
+        each for each in own if service_published.lacking(each.address.shown, beside[each.port], published) is not None
+    ]
+    if not lacking:
+        return [], []
+    word = f"`{lacking[0].address.word}`"
+    if not published["ipv6"]:
+        return [], [f"{word}: {service_published.UNKNOWN}"]
+    if any(each.address.port for each in own):
+        return [], [f"{word}: it has its port beside it; write inet_listener blocks, and an address of IPv6 in them"]
+    if {each.port for each in own} != {each.port for each in lacking}:
+        return [], [f"{word}: another block has IPv6 on some of its ports; give each its addresses by hand"]
+    return [f"[{each}]" if read.dialect == "1" else each for each in published["ipv6"]], []
+
+
+def _named(
+    own: list[service_dovecot_listeners.Socket], by_port: ByPort, published: dict[str, list[str]]
+) -> dict[str, int | None]:
+    """The host names in a list by which a port may have IPv4 only, each with that port, if it is the only one."""
+    ports: dict[str, set[int | None]] = {}
+    for each in own:
+        beside = {other.address.shown for other in by_port[each.port]}
+        is_name = each.address.note.startswith("a host name")
+        if is_name and service_published.named(each.address.shown, beside, published):
+            ports.setdefault(each.address.word, set()).add(each.port)
+    return {word: next(iter(found)) if len(found) == 1 else None for word, found in ports.items()}
+
+
+def _wider(
+    read: service_dovecot.Configuration,
+    own: list[service_dovecot_listeners.Socket],
+    by_port: ByPort,
     setting: tuple[str, ...],
-    statement: service_dovecot.Statement,
     text: str,
-) -> tuple[str, list[str]]:
-    """The value with the missing wildcard, or nothing if it stays; and the notes."""
-    addresses = _addresses(read, setting)
-    raw = text[statement.start : statement.end]
-    shared = service_dovecot.last_port(raw) if read.dialect == "2" else ""
-    plain = "$" not in raw and not any(each.note for each in addresses)
-    ports = list(dict.fromkeys(each.port for each in addresses))
+    published: list[str],
+) -> tuple[list[str], list[str]]:
+    """
+    The wildcards that a list lacks, each with its port if others have one there; and notes.
+
+    Where IPv6's cannot be bound, the ``published`` addresses are.
+    """
+    addresses = service_dovecot_listeners.addresses(read, setting)
+    shared = _shared(read, setting, text)
+    plain = not any(each.note for each in addresses) and "$" not in _raw(read, setting, text)
     added, notes = [], []
-    for port in ports:
+    for port in dict.fromkeys(each.port for each in addresses):
         group = [each for each in addresses if each.port == port]
         families = {each.family for each in group if not each.note}
         missing = [family for family in WILDCARDS if family not in families]
         if len(missing) == 2:
             notes += [f"`{each.word}` is {each.note}" for each in group]
         elif missing:
-            _refuse_removal(read, setting, missing[0])
             beside = [each for each in group if each.note and each.family in (missing[0], None)]
-            others = _others(sockets, setting, missing[0])
+            others = _others(own, by_port, setting, missing[0])
             if others and all(any(not each.note for each in same) for same in others.values()):
                 continue  # another block already has the other family on each of these ports
             beside += [each for same in others.values() for each in same]
-            if beside:  # EADDRINUSE, and Dovecot would not start
+            if beside and published and missing == [6] and not port and not shared:
+                if not any(each.shown in published for each in beside):
+                    added += [f"[{each}]" if read.dialect == "1" else each for each in published]
+            elif beside:  # EADDRINUSE, and Dovecot would not start
                 words = ", ".join(dict.fromkeys(f"`{each.word}`" for each in beside))
                 notes.append(f"`{WILDCARDS[missing[0]]}` cannot be bound to the same port beside {words}: left alone")
             elif shared and not plain:
                 notes.append("a port beside specific addresses: left alone, write an inet_listener block for it")
             else:
                 added.append(WILDCARDS[missing[0]] + (f":{port}" if port else ""))
-    value = _appended(raw, added) if added else ""
-    if value and plain and len(ports) == 1:
-        each, last = (f":{port}" if port else "" for port in (ports[0], ports[0] or shared))
-        value = f"*{each}, [::]{last}"
-    if value and (shared or any(ports)):
-        reader = "Dovecot 2.0 to 2.3" if shared else "Dovecot 1"
-        notes.append(f"the port in `listen` is written for {reader}; newer ones want it in an inet_listener block")
-    return value, [f"{statement.path}:{statement.line}: {note}" for note in notes]
+    return added, notes
 
 
-def _others(sockets: list[Socket], setting: tuple[str, ...], family: int) -> dict[int, list[Address]]:
+def _raw(read: service_dovecot.Configuration, setting: tuple[str, ...], text: str) -> str:
+    """The words of a list as they are written; none if it is a block."""
+    statement = read.settings.get(setting)
+    return text[statement.start : statement.end] if statement else ""
+
+
+def _shared(read: service_dovecot.Configuration, setting: tuple[str, ...], text: str) -> str:
+    """The port of the last address, which Dovecot 2 reads as that of all of them."""
+    return service_dovecot.last_port(_raw(read, setting, text)) if read.dialect == "2" else ""
+
+
+def _add(
+    edits: Edits, read: service_dovecot.Configuration, setting: tuple[str, ...], words: list[str], text: str
+) -> list[str]:
+    """Put words into a list, however it is written; returns notes. ``text`` is that of the statement's file."""
+    statement = read.settings.get(setting)
+    members = read.members.get(setting, {})
+    left = []
+    for word in words:
+        taken_away = [
+            member
+            for name, member in members.items()
+            if not service_dovecot.is_true(member.value) and _shown(name) == _shown(word)
+        ]
+        for member in taken_away:  # `:: = no`
+            edits.setdefault(member.path, {})[member.start] = (member.start, member.end, "yes")
+        left += [] if taken_away else [word]
+    if not left:
+        return []
+    if not statement:
+        last = next(reversed(members.values()))
+        end = text.find("\n", last.end)
+        end = len(text) if end < 0 else end
+        line = text[text.rfind("\n", 0, last.start) + 1 : last.start]
+        indent, close = line[: len(line) - len(line.lstrip())], "\r" if text[end - 1] == "\r" else ""
+        lines = "".join(f"\n{indent}{word.strip('[]')} = yes{close}" for word in left)
+        edits.setdefault(last.path, {})[end] = (end, end, lines)
+        return []
+    raw, shared = _raw(read, setting, text), _shared(read, setting, text)
+    addresses = service_dovecot_listeners.addresses(read, setting)
+    value = _appended(raw, left)
+    ports = list(dict.fromkeys(each.port for each in addresses))
+    new = [service_dovecot_listeners.address(each) for each in left]
+    if not members and "$" not in raw and not any(each.note for each in [*addresses, *new]) and len(ports) == 1:
+        each, last_port = (f":{port}" if port else "" for port in (ports[0], ports[0] or shared))
+        value = f"*{each}, [::]{last_port}"
+    edits.setdefault(statement.path, {})[statement.start] = (statement.start, statement.end, value)
+    if not shared and not any(ports):
+        return []
+    reader = "Dovecot 2.0 to 2.3" if shared else "Dovecot 1"
+    return [f"the port in `listen` is written for {reader}; newer ones want it in an inet_listener block"]
+
+
+def _shown(word: str) -> str:
+    return service_dovecot_listeners.address(word).shown
+
+
+def _others(
+    own: list[service_dovecot_listeners.Socket], by_port: ByPort, setting: tuple[str, ...], family: int
+) -> dict[int, list[service_dovecot_listeners.Address]]:
     """For each port of a setting what others bind to it in one family; empty if nothing."""
-    ports: dict[int, list[Address]] = {each.port: [] for each in sockets if each.setting == setting and each.port}
-    for each in sockets:
-        if each.setting != setting and each.port in ports and each.address.family in (family, None):
-            ports[each.port].append(each.address)
+    ports = {
+        port: [
+            each.address for each in by_port[port] if each.setting != setting and each.address.family in (family, None)
+        ]
+        for port in dict.fromkeys(each.port for each in own)
+        if port
+    }
     return ports if any(ports.values()) else {}
-
-
-def _refuse_removal(read: service_dovecot.Configuration, setting: tuple[str, ...], family: int) -> None:
-    """Raises where a wildcard would be added that ``listen { :: = no }`` takes away again."""
-    for name, member in read.members.get(setting, {}).items():
-        address = _address(name)
-        if not address.note and address.family == family and not service_dovecot.is_true(member.value):
-            problem = f"`{member.key} = {member.value}` takes away what is to be added; remove this line"
-            raise service_dovecot.refusal(member, problem)
 
 
 def _appended(value: str, words: list[str]) -> str:
     """A list with more words, divided as the others are. A comma would become part of a macro's name."""
     comma = "$" not in value and ("," in value or " " not in value)
-    return (", " if comma else " ").join([value, *words])
+    return (", " if comma else " ").join([value, *words] if value else words)
 
 
 def _trusting(read: service_dovecot.Configuration) -> list[service_dovecot.Statement]:
@@ -423,9 +418,16 @@ def _is_ipv4_loopback_only(words: list[str]) -> bool:
 
 
 def _filters(read: service_dovecot.Configuration) -> list[str]:
-    """Notes about blocks for clients or addresses that know IPv4's loopback only."""
+    """Notes about blocks and lists for clients or addresses that know IPv4's loopback only."""
+    lists = [
+        f"{each.path}:{each.line}: {each.key} names IPv4's loopback, and not ::1: left alone, add it if it may"
+        for setting, each in read.settings.items()
+        if setting[-1] != "login_trusted_networks"
+        and (setting[-1].endswith("_networks") or "allow_nets" in f"{setting[-1]} {each.value}")
+        and _is_ipv4_loopback_only(re.split("[ ,]+", each.value.replace("allow_nets=", " ")))
+    ]
     filters = [block for block in read.blocks if block.key in ("remote", "local")]
-    return [
+    return lists + [
         f"{block.path}:{block.line}: `{block.key} {block.value}` does not apply to ::1: left alone"
         for block in filters
         if _is_ipv4_loopback_only([block.value])

@@ -23,15 +23,26 @@ with _dualstack_rooms.fresh(__file__):
     import _dualstack_service_addresses as service_addresses
     import _dualstack_service_edits as service_edits
     import _dualstack_service_ejabberd_cfg as service_ejabberd_cfg
+    import _dualstack_service_ejabberd_rules as service_ejabberd_rules
     import _dualstack_service_ejabberd_yml as service_ejabberd_yml
     import _dualstack_service_includes as service_includes
+    import _dualstack_service_published as service_published
+    import _dualstack_service_sites as service_sites
 __virtualname__ = "listen_ejabberd"
 
 YML, CFG = "/etc/ejabberd/ejabberd.yml", "/etc/ejabberd/ejabberd.cfg"
+# Debian's two, that of ProcessOne's packages, and that of `make install`: the first one that is there counts.
+FILES = [YML, CFG, "/opt/ejabberd/conf/ejabberd.yml", "/usr/local/etc/ejabberd/ejabberd.yml"]
 OPTIONS = {"listeners": "'split' or 'dual'"}
 WAYS = {"split": 1, "dual": 0}  # and the value of bindv6only that each needs
+# What the probe speaks to a listener of each module, without TLS and with it; of others, the bare connection.
+SPOKEN = {
+    "ejabberd_c2s": ("xmpp", "tls"),
+    "ejabberd_s2s_in": ("xmpp-server", "tls"),
+    "ejabberd_http": ("http", "https"),
+}
+OF_HOSTS = ("ejabberd_c2s", "ejabberd_s2s_in")
 ANY4, ANY6, OTHER = service_addresses.ANY4, service_addresses.ANY6, service_addresses.OTHER
-LOOPBACK4, LOOPBACK6 = ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128")
 # The words of a diff that are no secrets.
 SHOWN = (
     "ejabberd_c2s ejabberd_s2s_in ejabberd_http ejabberd_service ejabberd_stun ejabberd_sip mod_mqtt mod_proxy65 "
@@ -55,11 +66,15 @@ def about() -> dict[str, Any]:
         salt-call listen_ejabberd.about
     """
     return {
-        "files": [YML, CFG],
-        "processes": ["*/beam*ejabberd*"],  # beam.smp runs other programs, too
+        "files": FILES,
+        "processes": ["*/beam* *ejabberd*"],  # beam.smp runs other programs, too
+        "executables": ["/usr/*/beam*", "/opt/*/beam*"],
+        "users": ["ejabberd"],
         "units": ["ejabberd.service"],
         "init": "ejabberd",
         "sets_v6only": False,
+        "sites": True,
+        "names": True,
         "options": OPTIONS,
         "check": [],
         "words": SHOWN,
@@ -118,7 +133,8 @@ def listeners(files: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
         :py:func:`includes` matched.
 
     Returns one dictionary for each listener, in the order of the text, with ``port``, ``transport``, ``address``,
-    ``v6only``, ``file``, ``line`` and ``note``. Raises ``SaltInvocationError`` where a text cannot be read.
+    ``v6only``, ``file``, ``line`` and ``note``; and, of TCP, ``protocol``. Raises ``SaltInvocationError`` where
+    a text cannot be read.
 
     CLI Example:
 
@@ -133,12 +149,44 @@ def listeners(files: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
             "file": path,
             "line": listener["line"],
             "note": _why_alone(listener),
+            **({"protocol": _protocol(listener)} if listener["transport"] == "tcp" else {}),
         }
         for path, listener in _read(files)["listeners"]
     ]
 
 
-def dual_stack(files: dict[str, dict[str, Any]], options: dict[str, Any], bindv6only: int = 0) -> dict[str, Any]:
+def sites(files: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """
+    The hosts of XMPP that a configuration serves.
+
+    files
+        As for :py:func:`listeners`.
+
+    Returns one dictionary: ``names``, and ``ports``, the TCP ports for clients and for other servers; an empty list
+    where there are none. Raises ``SaltInvocationError`` where a text cannot be read.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call listen_ejabberd.sites '{/etc/ejabberd/ejabberd.yml: {text: "hosts: [example.org]", includes: []}}'
+    """
+    found = _read(files)
+    names = service_sites.host_names(found["hosts"])
+    ports = [
+        listener["port"]
+        for _, listener in found["listeners"]
+        if listener["port"] and listener["transport"] == "tcp" and listener["module"] in OF_HOSTS
+    ]
+    return [{"names": names, "ports": list(dict.fromkeys(ports))}] if names and ports else []
+
+
+def dual_stack(
+    files: dict[str, dict[str, Any]],
+    options: dict[str, Any],
+    bindv6only: int = 0,
+    site: dict[str, Any] | None = None,
+) -> dict[str, Any]:
     """
     The same configuration, serving both families. Only the words that must change do.
 
@@ -146,18 +194,23 @@ def dual_stack(files: dict[str, dict[str, Any]], options: dict[str, Any], bindv6
         As for :py:func:`listeners`.
     options
         As for :py:func:`errors`. ``split`` writes two listeners for each port, on 0.0.0.0 and on ::, and joins nothing;
-        ``dual`` writes one, on ::, and joins two that differ by their address only.
+        ``dual`` writes one, on ::, and joins two that differ by their address only. ``split`` is the default, except
+        where all are on :: alone and serve both families so.
     bindv6only
         The value of net.ipv6.bindv6only when the service starts. The result does not depend on it, but names the one
         that it needs.
+    site
+        The names that the pillar declares, and the addresses of this host that are published; with them, a listener on
+        a published address of IPv4 gets a copy on each of IPv6.
 
     An access rule ``acl`` with IPv4's loopback also gets IPv6's, or local clients would lose their rights. So does
     ``ip_access`` of ejabberd.cfg, and its ``{deny, "0.0.0.0/0"}`` gets ``{deny, "::/0"}``: clients that no rule matches
     may register, so without it everybody could over IPv6.
 
-    Returns ``files``, the new texts of those that change; ``bindv6only``, the value that the result needs, or ``None``
-    if it does not matter; and ``notes``, what was left alone and why. Raises ``SaltInvocationError`` where a text
-    cannot be read, or two listeners cannot be joined.
+    Returns ``files``, the new texts of those that change; ``always``, the same with nothing but these rules, which
+    matter even where ejabberd answers in both families; ``bindv6only``, the value that the result needs, or ``None`` if
+    it does not matter; ``notes``, what was left alone and why; and ``missing``, what cannot be had without an address.
+    Raises ``SaltInvocationError`` where a text cannot be read, or two listeners cannot be joined.
 
     CLI Example:
 
@@ -168,26 +221,42 @@ def dual_stack(files: dict[str, dict[str, Any]], options: dict[str, Any], bindv6
     problems = errors(options)
     if problems:
         raise SaltInvocationError("\n".join(problems))
-    way = options.get("listeners", "split")
     found = _read(files)
+    way = options.get("listeners") or _default(found["listeners"], bindv6only)
     notes = list(found["notes"])
     edits: dict[str, list[list[Any]]] = {}
+    missing: list[dict[str, Any]] = []
+    told = set()
     served = set()
-    for path, listener in found["listeners"]:
-        if _why_alone(listener):
-            port = "" if listener["port"] is None else f"port {listener['port']}: "
-            notes.append(f"{path}:{listener['line']}: {port}{_why_alone(listener)}")
     for rows in _ports(found["listeners"]):
         change = _split if way == "split" else _dual
         for path, edit in change(files, rows, notes):
             edits.setdefault(path, []).append(edit)
+        single = _single(rows, service_published.addresses(site))
+        if single:
+            path, listener, lacking = single
+            told.add(id(listener))
+            if lacking:
+                edits.setdefault(path, []).append(_copies(files[path]["text"], listener, lacking))
+            else:
+                said = f"{path}:{listener['line']}: port {listener['port']}: {service_published.UNKNOWN}"
+                missing.append(service_published.missing(site, listener["port"], said))
         served |= {listener["address"] for _, listener in rows}
-    for path, edit in [*_companions(found["acls"], notes), *_registrations(found["registrations"], way)]:
+    for path, listener in found["listeners"]:
+        if _why_alone(listener) and id(listener) not in told:
+            port = "" if listener["port"] is None else f"port {listener['port']}: "
+            notes.append(f"{path}:{listener['line']}: {port}{_why_alone(listener)}")
+    always: dict[str, list[list[Any]]] = {}
+    rules = service_ejabberd_rules.companions(found["acls"], notes)
+    for path, edit in [*rules, *service_ejabberd_rules.registrations(found["registrations"], way)]:
         edits.setdefault(path, []).append(edit)
+        always.setdefault(path, []).append(edit)
     return {
         "files": service_edits.rewritten(files, edits),
+        "always": service_edits.rewritten(files, always),
         "bindv6only": WAYS[way] if served & set(OTHER) else None,
-        "notes": notes,
+        "notes": notes + service_ejabberd_rules.bans(found["acls"], found["accesses"]),
+        "missing": missing,
     }
 
 
@@ -198,10 +267,12 @@ def _statements(path: str, text: str) -> list[dict[str, Any]]:
 
 def _read(files: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """The listeners and access rules in force, each with the path of its file, and notes."""
-    main = YML if YML in files else CFG
-    notes = []
-    if main == YML and CFG in files:
-        notes.append(f"{CFG}: ignored, as {YML} is there and is what ejabberd reads")
+    main = next((each for each in FILES if each in files), CFG)
+    notes = [
+        f"{each}: ignored, as {main} is there and is what ejabberd reads"
+        for each in FILES
+        if each in files and each != main
+    ]
     rows = _walk(files, main)
     lists = [(path, each) for path, each in rows if each["kind"] == "listen"]
     if not lists:
@@ -214,7 +285,9 @@ def _read(files: dict[str, dict[str, Any]]) -> dict[str, Any]:
         lists = lists[-1:]
     return {
         "listeners": [(path, listener) for path, each in lists for listener in each["listeners"]],
+        "hosts": [name for _, each in rows if each["kind"] == "hosts" for name in each["names"]],
         "acls": [(path, each) for path, each in rows if each["kind"] == "acl"],
+        "accesses": [(path, each) for path, each in rows if "denied" in each],
         "registrations": [(path, each) for path, each in rows if "rules" in each],
         "notes": notes,
     }
@@ -240,6 +313,11 @@ def _lets_in(include: dict[str, Any], statement: dict[str, Any]) -> bool:
     return (include["allow"] is None or kind in include["allow"]) and kind not in include["disallow"]
 
 
+def _protocol(listener: dict[str, Any]) -> str:
+    """What is spoken at a listener of TCP, as the probe names it."""
+    return SPOKEN.get(listener["module"], ("tcp", "tls"))[listener["tls"]]
+
+
 def _why_alone(listener: dict[str, Any]) -> str:
     """Why a listener is never moved; empty if it serves a whole family."""
     if listener["note"]:
@@ -254,6 +332,37 @@ def _ports(rows: list[tuple[str, dict[str, Any]]]) -> list[list[tuple[str, dict[
         if not listener["note"]:
             result.setdefault((listener["port"], listener["transport"]), []).append((path, listener))
     return list(result.values())
+
+
+def _default(rows: list[tuple[str, dict[str, Any]]], bindv6only: int) -> str:
+    """The way where none is declared: what serves both families with one listener each is not split unasked."""
+    ports = [{listener["address"] for _, listener in each} for each in _ports(rows)]
+    open_to_all = [each for each in ports if each & set(OTHER)]
+    return "dual" if open_to_all and not bindv6only and all(each == {ANY6} for each in open_to_all) else "split"
+
+
+def _single(
+    rows: list[tuple[str, dict[str, Any]]], published: dict[str, list[str]]
+) -> tuple[str, dict[str, Any], list[str]] | None:
+    """The listener of a port that is on a published address of IPv4 alone, and the addresses that it lacks."""
+    beside = {listener["address"] for _, listener in rows}
+    for path, listener in rows:
+        lacking = service_published.lacking(listener["address"], beside, published)
+        if lacking is not None:
+            return path, listener, lacking
+    return None
+
+
+def _copies(text: str, listener: dict[str, Any], addresses: list[str]) -> list[Any]:
+    """The edit that puts copies of a listener behind it, on other addresses."""
+    start, end = listener["start"], listener["end"]
+    copies = [
+        service_edits.spliced(
+            text[start:end], [[first - start, last - start, words] for first, last, words in listener["moved"](address)]
+        )
+        for address in addresses
+    ]
+    return [end, end, "".join(f"{listener['separator']}{copy}" for copy in copies)]
 
 
 def _wildcards(rows: list[tuple[str, dict[str, Any]]]) -> tuple[list[tuple[str, dict[str, Any]]], str]:
@@ -332,49 +441,3 @@ def _dual(
     if other["drop"] is None:
         raise SaltInvocationError(f"{place} of {path}; remove one of them by hand")
     return edits + [(other_path, edit) for edit in other["drop"]]
-
-
-def _companions(acls: list[tuple[str, dict[str, Any]]], notes: list[str]) -> list[tuple[str, list[Any]]]:
-    """The edits that let access rules for IPv4's loopback match IPv6's."""
-    names: dict[str, list[tuple[str, dict[str, Any]]]] = {}
-    for path, acl in acls:
-        names.setdefault(acl["name"], []).append((path, acl))
-    edits = []
-    for name, rows in names.items():
-        networks = [_network(acl["address"]) for _, acl in rows]
-        if any(each and each.version == 6 and LOOPBACK6.subnet_of(each) for each in networks):
-            continue
-        local = [row for row, each in zip(rows, networks) if each and each.version == 4 and each.subnet_of(LOOPBACK4)]
-        for path, acl in local[:1]:
-            if acl["companion"] is None:
-                notes.append(f"{path}:{acl['line']}: names {acl['address']} but not ::1: left alone, add it if it may")
-            else:
-                edits += [(path, edit) for edit in acl["companion"]]
-    return edits
-
-
-def _registrations(lists: list[tuple[str, dict[str, Any]]], way: str) -> list[tuple[str, list[Any]]]:
-    """The edits that make ``ip_access`` treat IPv6 like IPv4; one with IPv6 addresses is left alone."""
-    edits = []
-    for path, each in lists:
-        networks = [_network(rule["address"]) for rule in each["rules"]]
-        if any(network and network.version == 6 for network in networks):
-            continue
-        for rule, network in zip(each["rules"], networks):
-            twins = []
-            if network and way == "dual" and network.prefixlen:  # how such a listener sees a client of IPv4
-                twins.append(f"::ffff:{network.network_address}/{network.prefixlen + 96}")
-            if network and network.subnet_of(LOOPBACK4):
-                twins.append(str(LOOPBACK6))
-            if network and not network.prefixlen:
-                twins.append("::/0")
-            words = "".join(f', {{{rule["verb"]}, "{twin}"}}' for twin in twins)
-            edits += [(path, [rule["end"], rule["end"], words])] if words else []
-    return edits
-
-
-def _network(address: str) -> Any:
-    try:
-        return ipaddress.ip_network(address, strict=False)
-    except ValueError:
-        return None

@@ -5,66 +5,33 @@ How sshd's configuration says where it listens, and how it serves both families.
   ``ListenAddress ::`` alone is IPv6 only, whatever ``net.ipv6.bindv6only`` says.
 * ``Port`` and ``ListenAddress`` accumulate; of ``AddressFamily``, the first one counts, sshd_config(5).
 * To lock nobody out, sockets are only added here, never removed or moved.
+* Where ``ssh.socket`` is enabled, systemd listens in sshd's place, and what is written here about ports and addresses
+  counts for nothing; except on Ubuntu since 24.04, whose generator makes a drop-in for that unit of it.
 """
 
 from __future__ import annotations
 
-import posixpath
 import re
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import _dualstack_rooms
-from salt.exceptions import SaltInvocationError
 
 with _dualstack_rooms.fresh(__file__):
     import _dualstack_service_addresses as service_addresses
     import _dualstack_service_edits as service_edits
-    import _dualstack_service_includes as service_includes
+    import _dualstack_service_published as service_published
+    import _dualstack_service_ssh as service_ssh
 __virtualname__ = "listen_ssh"
 
-MAIN = "/etc/ssh/sshd_config"
-ROOT = "/etc/ssh"
+MAIN = service_ssh.MAIN
+# The link of the enabled unit, and what Ubuntu's generator makes of sshd_config at each daemon-reload.
+SOCKET = "/etc/systemd/system/sockets.target.wants/ssh.socket"
+GENERATED = "/run/systemd/generator/ssh.socket.d/addresses.conf"
 
 ANY4, ANY6, OTHER = service_addresses.ANY4, service_addresses.ANY6, service_addresses.OTHER
 
-ADDRESS_FAMILY = {"any": [ANY4, ANY6], "inet": [ANY4], "inet6": [ANY6]}
-
-KEYWORD = re.compile(r'[ \t\r]*(?:"(?P<quoted>[^"\n]*)"|(?P<bare>[^ \t\r\n="#][^ \t\r\n="]*))[ \t\r]*=?[ \t\r]*')
-# argv_split(): quotes can stand anywhere in a word, a comment only where one could begin.
-WORD = re.compile(r"""(?:"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|\\.|[^ \t\r\n"'\\])+""")
-QUOTING = re.compile(r"""\\([\\"' ])|["']""")
-PORT = re.compile(r"[0-9]{1,9}")
-KEYWORDS = ("include", "match", "port", "addressfamily", "listenaddress")
 # The words of a diff that are no secrets.
 SHOWN = "Port ListenAddress AddressFamily Include Match".split()
-
-
-class Directive(NamedTuple):
-    path: str
-    line: int
-    keyword: str
-    words: list[str]  # the arguments
-    spans: list[tuple[int, int]]  # where they stand in the text, quotes included
-    start: int  # of the line
-    end: int
-    everywhere: bool  # for every connection, as far as its own file says
-
-
-class Listen(NamedTuple):
-    directive: Directive
-    address: str
-    port: str  # "" for each Port of the configuration
-    domain: tuple[str, ...]  # `rdomain NAME`
-    note: str
-
-
-class Settings(NamedTuple):
-    ports: list[tuple[str, Directive | None]]
-    family: str
-    family_at: Directive | None
-    listens: list[Listen]
-    matches: list[Directive]
 
 
 def about() -> dict[str, Any]:
@@ -83,11 +50,14 @@ def about() -> dict[str, Any]:
         salt-call listen_ssh.about
     """
     return {
-        "files": [MAIN],
+        "files": [MAIN, SOCKET, GENERATED],
         "processes": ["/usr/sbin/sshd*"],
+        "executables": ["/usr/sbin/sshd"],
+        "users": [],
         "units": ["ssh.service", "ssh@*.service", "sshd.service"],
         "init": "ssh",
         "sets_v6only": True,
+        "sites": True,
         "options": {},
         "check": ["/usr/sbin/sshd", "-t"],  # sshd insists on an absolute path
         "words": SHOWN,
@@ -113,7 +83,9 @@ def includes(path: str, text: str) -> list[str]:
 
         salt-call listen_ssh.includes /etc/ssh/sshd_config 'Include sshd_config.d/*.conf'
     """
-    return [pattern for each in _directives(path, text) for pattern in _patterns(each)]
+    if path in (SOCKET, GENERATED):
+        return []
+    return [pattern for each in service_ssh.directives(path, text) for pattern in service_ssh.patterns(each)]
 
 
 def listeners(files: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
@@ -124,9 +96,9 @@ def listeners(files: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
         Every file that sshd reads, by path: ``text``, and ``includes``, the paths that each pattern of
         :py:func:`includes` matched.
 
-    Returns one dictionary for each socket, in the order of the text, with ``port``, ``transport``, ``address``,
-    ``v6only``, ``file``, ``line`` and ``note``; implicit ones are on line 0. Raises ``SaltInvocationError`` where a
-    text cannot be read.
+    Returns one dictionary for each socket, in the order of the text, with ``port``, ``transport``, ``protocol``,
+    ``address``, ``v6only``, ``file``, ``line`` and ``note``; implicit ones are on line 0. Raises
+    ``SaltInvocationError`` where a text cannot be read.
 
     CLI Example:
 
@@ -134,31 +106,38 @@ def listeners(files: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
 
         salt-call listen_ssh.listeners '{/etc/ssh/sshd_config: {text: "Port 22", includes: []}}'
     """
-    settings = _settings(files)
-    sockets: list[tuple[str, str, Directive | None, str]] = []
+    settings = service_ssh.settings(files)
+    sockets: list[tuple[str, str, service_ssh.Directive | None, str]] = []
     if not settings.listens:
         for port, directive in settings.ports:
-            sockets += [(address, port, directive, "") for address in ADDRESS_FAMILY[settings.family]]
+            sockets += [(address, port, directive, "") for address in service_ssh.ADDRESS_FAMILY[settings.family]]
     for each in settings.listens:
         note = each.note
-        if each.address in OTHER and each.address not in ADDRESS_FAMILY[settings.family]:
+        if each.address in OTHER and each.address not in service_ssh.ADDRESS_FAMILY[settings.family]:
             note = f"`AddressFamily {settings.family}` excludes it: sshd does not start"
-        sockets += [(each.address, port, each.directive, note) for port in _ports(each, settings)]
+        sockets += [(each.address, port, each.directive, note) for port in service_ssh.ports(each, settings)]
+    elsewhere = "ssh.socket is enabled: systemd listens in its place" if _is_activated(files) else ""
     return [
         {
-            "port": int(port) if PORT.fullmatch(port) else None,
+            "port": _number(port),
             "transport": "tcp",
+            "protocol": "ssh",
             "address": address,
             "v6only": True if ":" in address else None,
             "file": directive.path if directive else MAIN,
             "line": directive.line if directive else 0,
-            "note": note if PORT.fullmatch(port) else "a port by name: cannot decide",
+            "note": elsewhere or (note if service_ssh.PORT.fullmatch(port) else "a port by name: cannot decide"),
         }
         for address, port, directive, note in sockets
     ]
 
 
-def dual_stack(files: dict[str, dict[str, Any]], options: dict[str, Any], bindv6only: int = 0) -> dict[str, Any]:
+def dual_stack(
+    files: dict[str, dict[str, Any]],
+    options: dict[str, Any],
+    bindv6only: int = 0,
+    site: dict[str, Any] | None = None,
+) -> dict[str, Any]:
     """
     The same configuration, listening on both families: sockets are added, none is removed.
 
@@ -168,9 +147,12 @@ def dual_stack(files: dict[str, dict[str, Any]], options: dict[str, Any], bindv6
         The service's own keys: none.
     bindv6only
         The value of net.ipv6.bindv6only when the service starts; sshd does not care.
+    site
+        The names that the pillar declares, and the addresses of this host that are published; with them, a
+        ``ListenAddress`` that is a published one of IPv4 gets one for each of IPv6.
 
-    Returns ``files``, the new text of each file that changes, ``bindv6only``, ``None`` as it is immune, and ``notes``.
-    Raises ``SaltInvocationError`` where a text cannot be read.
+    Returns ``files``, the new text of each file that changes, ``bindv6only``, ``None`` as it is immune, ``notes``, and
+    ``missing``, what cannot be had without an address. Raises ``SaltInvocationError`` where a text cannot be read.
 
     CLI Example:
 
@@ -178,141 +160,180 @@ def dual_stack(files: dict[str, dict[str, Any]], options: dict[str, Any], bindv6
 
         salt-call listen_ssh.dual_stack '{/etc/ssh/sshd_config: {text: "AddressFamily inet"}}' '{}'
     """
-    settings = _settings(files)
-    notes = [f"{_place(each.directive)}: `{_written(each)}`: {each.note}" for each in settings.listens if each.note]
-    notes += _deaf_matches(settings.matches)
-    edits: dict[str, list[tuple[int, int, str]]] = {}
+    settings = service_ssh.settings(files)
+    missing: list[dict[str, Any]] = []
+    edits, notes = ({}, []) if _is_activated(files) else _added(files, settings, site, missing)
+    notes = [
+        *_activation(files),
+        *notes,
+        *service_ssh.deaf_matches(settings.matches),
+        *service_ssh.deaf_users(settings.users),
+    ]
+    return {
+        "files": service_edits.rewritten(files, edits),
+        "bindv6only": None,
+        "notes": list(dict.fromkeys(notes)),
+        "missing": missing,
+    }
+
+
+Edits = dict[str, list[tuple[int, int, str]]]
+
+
+def _added(
+    files: dict[str, dict[str, Any]],
+    settings: service_ssh.Settings,
+    site: service_published.Site | None,
+    missing: list[dict[str, Any]],
+) -> tuple[Edits, list[str]]:
+    """The edits that add sockets, and notes; what cannot be added is put into ``missing``."""
+    published = service_published.addresses(site)
+    beside = _beside(settings)
+    singles = _singles(settings, beside, site, missing)
+    told = {*singles, *_named(settings, beside, site, missing)}
+    notes = [
+        f"{_where(each)}: {each.note}"
+        for number, each in enumerate(settings.listens)
+        if each.note and number not in told
+    ]
+    edits: Edits = {}
     if settings.family != "any" and settings.family_at:
         at = settings.family_at
-        if not settings.listens or any(each.address in OTHER for each in settings.listens):
+        if not settings.listens or any(singles.values()) or any(each.address in OTHER for each in settings.listens):
             edits.setdefault(at.path, []).append((*at.spans[0], "any"))
         else:
-            notes.append(f"{_place(at)}: `AddressFamily {settings.family}` was left alone: no address is a wildcard")
+            notes.append(
+                f"{service_ssh.place(at)}: `AddressFamily {settings.family}` was left alone: no address is a wildcard"
+            )
     # Sockets by address, port and routing domain; those that are not wildcards prevent one.
-    taken = {(each.address, port, each.domain) for each in settings.listens for port in _ports(each, settings)}
-    narrow: dict[tuple[str, str, tuple[str, ...]], Listen] = {}
+    taken = {
+        (each.address, port, each.domain) for each in settings.listens for port in service_ssh.ports(each, settings)
+    }
+    narrow: dict[tuple[str, str, tuple[str, ...]], service_ssh.Listen] = {}
     for each in settings.listens:
         if each.address not in OTHER:
             for family in _families(each.address):
-                narrow.update({(family, port, each.domain): each for port in _ports(each, settings)})
-    for each in settings.listens:
+                narrow.update({(family, port, each.domain): each for port in service_ssh.ports(each, settings)})
+    for number, each in enumerate(settings.listens):
+        if singles.get(number):
+            edit = _insertion(files[each.directive.path]["text"], each, singles[number])
+            edits.setdefault(each.directive.path, []).append(edit)
         if each.address not in OTHER:
             continue
-        wanted = [(OTHER[each.address], port, each.domain) for port in _ports(each, settings)]
+        wanted = [(OTHER[each.address], port, each.domain) for port in service_ssh.ports(each, settings)]
         lacking = [socket for socket in wanted if socket not in taken]
         obstacle = next((narrow[socket] for socket in lacking if socket in narrow), None)
-        if obstacle:
+        instead = [
+            (address, port, domain)
+            for wildcard, port, domain in lacking
+            for address in (published["ipv6"] if obstacle and wildcard == ANY6 else [])
+        ]
+        if instead and taken.isdisjoint(instead):
+            taken.update(instead)
+            targets = list(dict.fromkeys(_target(address, port) for address, port, _ in instead))
+            edit = _insertion(files[each.directive.path]["text"], each, targets)
+            edits.setdefault(each.directive.path, []).append(edit)
+        elif obstacle and not instead:
+            there = f"`{service_ssh.written(obstacle)}` ({service_ssh.place(obstacle.directive)})"
             notes.append(
-                f"{_place(each.directive)}: `{_written(each)}` was left alone: "
-                f"`{_written(obstacle)}` ({_place(obstacle.directive)}) has the port in the other family"
+                f"{service_ssh.place(each.directive)}: `{service_ssh.written(each)}` was left alone: "
+                f"{there} has the port in the other family"
             )
-        elif lacking:
+        elif lacking and not instead:
             taken.update(lacking)
             whole = not each.port and lacking == wanted
             targets = [OTHER[each.address]] if whole else [_target(address, port) for address, port, _ in lacking]
             edits.setdefault(each.directive.path, []).append(
                 _insertion(files[each.directive.path]["text"], each, list(dict.fromkeys(targets)))
             )
-    return {
-        "files": service_edits.rewritten(files, edits),
-        "bindv6only": None,
-        "notes": list(dict.fromkeys(notes)),
-    }
+    return edits, notes
 
 
-def _error(directive: Directive, column: int, what: str) -> SaltInvocationError:
-    return SaltInvocationError(f"{directive.path}:{directive.line}:{column}: {what}")
+Beside = dict[tuple[str, tuple[str, ...]], set[str]]  # by port and routing domain, the addresses there
 
 
-def _directives(path: str, text: str) -> Iterator[Directive]:
-    """The directives of one file that matter here."""
-    start, everywhere = 0, True
-    for number, line in enumerate(text.split("\n"), 1):
-        first, start = start, start + len(line) + 1
-        match = KEYWORD.match(line)
-        keyword = (match["quoted"] or match["bare"] or "").lower() if match else ""
-        if not match or keyword not in KEYWORDS:
+def _beside(settings: service_ssh.Settings) -> Beside:
+    beside: Beside = {}
+    for each in settings.listens:
+        for port in service_ssh.ports(each, settings):
+            beside.setdefault((port, each.domain), set()).add(each.address)
+    return beside
+
+
+def _singles(
+    settings: service_ssh.Settings,
+    beside: Beside,
+    site: service_published.Site | None,
+    missing: list[dict[str, Any]],
+) -> dict[int, list[str]]:
+    """
+    The lines on a published address of IPv4 alone, by their numbers, with the targets that each of them lacks, which
+    are put into ``beside``.
+    """
+    published = service_published.addresses(site)
+    result: dict[int, list[str]] = {}
+    for number, each in enumerate(settings.listens if published["ipv4"] else []):
+        ports = service_ssh.ports(each, settings)
+        lacking = [
+            port
+            for port in ports
+            if service_published.lacking(each.address, beside[port, each.domain], published) is not None
+        ]
+        if not lacking:
             continue
-        end = first + len(line.rstrip("\r"))
-        directive = Directive(path, number, keyword, [], [], first, end, everywhere)
-        position = match.end()
-        while position < len(line) and line[position] != "#":
-            if line[position] in " \t\r":
-                position += 1
-                continue
-            word = WORD.match(line, position)
-            if not word:
-                raise _error(directive, position + 1, f"a `{line[position]}` that is not closed")
-            position = word.end()
-            if position < len(line) and line[position] not in " \t\r":
-                raise _error(directive, position + 1, f"a `{line[position]}` that is not closed")
-            directive.words.append(QUOTING.sub(r"\1", word[0]))
-            directive.spans.append((first + word.start(), first + word.end()))
-        if not directive.words:
-            raise _error(directive, len(line.rstrip()) + 1, f"nothing behind `{keyword}`")
-        if keyword == "match":
-            # `Match all` ends a block, measured with 9.2; one inside of an included file ends with the file.
-            everywhere = [word.lower() for word in directive.words] == ["all"]
-        yield directive
+        whole = not each.port and lacking == ports
+        ends = [address if whole else _target(address, port) for port in lacking for address in published["ipv6"]]
+        result[number] = list(dict.fromkeys(ends))
+        for port in lacking:
+            beside[port, each.domain].update(published["ipv6"])
+            if not published["ipv6"]:
+                said = f"{_where(each)}: {service_published.UNKNOWN}"
+                missing.append(service_published.missing(site, _number(port), said))
+    return result
 
 
-def _patterns(directive: Directive) -> list[str]:
-    return [posixpath.join(ROOT, word) for word in directive.words] if directive.keyword == "include" else []
+def _named(
+    settings: service_ssh.Settings,
+    beside: Beside,
+    site: service_published.Site | None,
+    missing: list[dict[str, Any]],
+) -> set[int]:
+    """The lines with a host name by which a port may have IPv4 only, by their numbers."""
+    published = service_published.addresses(site)
+    result = set()
+    for number, each in enumerate(settings.listens if site is not None else []):
+        for port in service_ssh.ports(each, settings) if each.note.startswith("a host name") else []:
+            if service_published.named(each.address, beside[port, each.domain], published):
+                result.add(number)
+                missing.append(service_published.unknown(site, _number(port), _where(each)))
+    return result
 
 
-def _walk(files: dict[str, dict[str, Any]]) -> Iterator[tuple[Directive, bool]]:
-    """The directives of all files in the order in which sshd reads them, and whether they hold for every connection."""
-
-    def place(path: str, each: Directive) -> str:
-        return f"{path}:{each.line}:1"
-
-    for step in service_includes.walk(files, MAIN, _directives, lambda each: len(_patterns(each)), place):
-        yield step.statement, all(each.everywhere for each in (*step.above, step.statement))
+def _where(listen: service_ssh.Listen) -> str:
+    return f"{service_ssh.place(listen.directive)}: `{service_ssh.written(listen)}`"
 
 
-def _settings(files: dict[str, dict[str, Any]]) -> Settings:
-    ports: list[tuple[str, Directive | None]] = []
-    family, family_at = "any", None
-    listens, matches = [], []
-    for each, everywhere in _walk(files):
-        if each.keyword == "match":
-            matches.append(each)
-        elif not everywhere:
-            continue  # sshd refuses the others there
-        elif each.keyword == "port":
-            ports.append((_number(each.words[0]), each))
-        elif each.keyword == "listenaddress":
-            listens.append(_listen(each))
-        elif each.keyword == "addressfamily" and not family_at:
-            family, family_at = each.words[0].lower(), each
-            if family not in ADDRESS_FAMILY:
-                column = each.spans[0][0] - each.start + 1
-                raise _error(each, column, f"'{each.words[0]}' is not an address family; expected any, inet or inet6")
-    return Settings(ports or [("22", None)], family, family_at, listens, matches)
+def _number(port: str) -> int | None:
+    return int(port) if service_ssh.PORT.fullmatch(port) else None
 
 
-def _number(port: str) -> str:
-    """The port without zeros in front of it; a name stays a name."""
-    return str(int(port)) if PORT.fullmatch(port) else port
+def _is_activated(files: dict[str, dict[str, Any]]) -> bool:
+    """Whether systemd listens in sshd's place, and not as sshd_config says."""
+    return SOCKET in files and GENERATED not in files
 
 
-def _listen(directive: Directive) -> Listen:
-    word, *domain = directive.words
-    # ADDRESS with two colons is an IPv6 address without a port.
-    match = re.fullmatch(r"\[(?P<boxed>[^]]*)\](?::(?P<port>[^:]+))?|(?P<host>[^:\[]*):(?P<own>[^:]+)", word)
-    host = (match["boxed"] or match["host"] or "") if match else word
-    port = _number(match["port"] or match["own"] or "") if match else ""
-    note = service_addresses.why_alone(host)
-    if service_addresses.version(host) is None:
-        if not re.fullmatch(r"[A-Za-z0-9._-]+", host):
-            note = "no address and port: cannot decide"
-    elif port and not re.fullmatch(r"[A-Za-z0-9-]+", port):
-        return Listen(directive, word, "", tuple(domain), "no address and port: cannot decide")
-    return Listen(directive, service_addresses.canonical(host), port, tuple(domain), note)
-
-
-def _ports(listen: Listen, settings: Settings) -> list[str]:
-    return [listen.port] if listen.port else [port for port, _ in settings.ports]
+def _activation(files: dict[str, dict[str, Any]]) -> list[str]:
+    if _is_activated(files):
+        return [
+            f"{SOCKET}: systemd listens in sshd's place: ListenAddress, Port and AddressFamily in {MAIN} do not count, "
+            "and are left alone; the service `systemd` has this unit, with `units: [ssh.socket]`"
+        ]
+    if SOCKET in files:
+        return [
+            f"{SOCKET}: systemd listens in sshd's place, as {GENERATED} says, which is made of {MAIN} at a "
+            "`systemctl daemon-reload`; after that, ssh.socket has to be restarted"
+        ]
+    return []
 
 
 def _families(address: str) -> list[str]:
@@ -322,26 +343,11 @@ def _families(address: str) -> list[str]:
     return [ANY4] if re.fullmatch(r"[0-9.]+", address) else [ANY4, ANY6]
 
 
-def _deaf_matches(matches: list[Directive]) -> Iterator[str]:
-    for each in matches:
-        for criterion, value in zip(each.words, each.words[1:]):
-            if criterion.lower() == "address" and re.search(r"[0-9]+\.[0-9]", value) and ":" not in value:
-                yield f"{_place(each)}: `Match {' '.join(each.words)}` knows IPv4 only: over IPv6 it never holds"
-
-
-def _place(directive: Directive) -> str:
-    return f"{directive.path}:{directive.line}"
-
-
-def _written(listen: Listen) -> str:
-    return f"ListenAddress {' '.join(listen.directive.words)}"
-
-
 def _target(address: str, port: str) -> str:
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
-def _insertion(text: str, listen: Listen, targets: list[str]) -> tuple[int, int, str]:
+def _insertion(text: str, listen: service_ssh.Listen, targets: list[str]) -> tuple[int, int, str]:
     """Lines below a ListenAddress, in its own fashion: where they go, twice, and what is to be written."""
     start, end = listen.directive.start, listen.directive.end
     indent = text[start:end][: len(text[start:end]) - len(text[start:end].lstrip(" \t"))]

@@ -21,16 +21,22 @@ from salt.exceptions import SaltInvocationError
 with _dualstack_rooms.fresh(__file__):
     import _dualstack_service_addresses as service_addresses
     import _dualstack_service_edits as service_edits
+    import _dualstack_service_published as service_published
 __virtualname__ = "listen_vsftpd"
 
 MAIN = "/etc/vsftpd.conf"
 
 V4, V6 = "listen", "listen_ipv6"
-SWITCHES = (V4, V6, "tcp_wrappers")
+TLS = ("ssl_enable", "implicit_ssl")  # with both, TLS begins at once
+SWITCHES = (V4, V6, "tcp_wrappers", *TLS)
 NAMES = (*SWITCHES, "listen_port", "listen_address", "listen_address6")
 SETTING = re.compile(rf"[ \t\r\v\f]*({'|'.join(NAMES)})([ \t]*)(?:=(.*))?", re.DOTALL)
 TRUE = ("YES", "TRUE", "1")
 FALSE = ("NO", "FALSE", "0")
+ONE_SOCKET = (
+    "this address is published, and vsftpd has one socket: take listen_address out and write listen=NO and "
+    "listen_ipv6=YES, which serves all addresses of both families, or run a second instance for IPv6"
+)
 # The words of a diff that are no secrets.
 SHOWN = "listen_ipv6 listen_port listen_address listen_address6 tcp_wrappers".split()
 
@@ -51,9 +57,12 @@ def about() -> dict[str, Any]:
     return {
         "files": [MAIN],
         "processes": ["/usr/sbin/vsftpd", "/usr/sbin/vsftpd *"],
+        "executables": ["/usr/sbin/vsftpd"],
+        "users": [],
         "units": ["vsftpd.service"],
         "init": "vsftpd",
         "sets_v6only": False,
+        "sites": True,
         "options": {},
         "check": [],
         "words": SHOWN,
@@ -88,8 +97,8 @@ def listeners(files: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     files
         The text of every file, by path.
 
-    Returns a list of dictionaries with ``port``, ``transport``, ``address``, ``v6only``, ``file``, ``line`` and
-    ``note``. Raises ``SaltInvocationError`` for a value of these settings that vsftpd refuses.
+    Returns a list of dictionaries with ``port``, ``transport``, ``protocol``, ``address``, ``v6only``, ``file``,
+    ``line`` and ``note``. Raises ``SaltInvocationError`` for a value of these settings that vsftpd refuses.
 
     CLI Example:
 
@@ -104,7 +113,12 @@ def listeners(files: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def dual_stack(files: dict[str, dict[str, Any]], options: dict[str, Any], bindv6only: int = 0) -> dict[str, Any]:
+def dual_stack(
+    files: dict[str, dict[str, Any]],
+    options: dict[str, Any],
+    bindv6only: int = 0,
+    site: dict[str, Any] | None = None,
+) -> dict[str, Any]:
     """
     The same configuration, listening on both families: ``listen=NO`` and ``listen_ipv6=YES``.
 
@@ -114,9 +128,12 @@ def dual_stack(files: dict[str, dict[str, Any]], options: dict[str, Any], bindv6
         This service's own keys of the pillar: none.
     bindv6only
         The value of ``net.ipv6.bindv6only`` when the service starts.
+    site
+        The names that the pillar declares, and the addresses of this host that are published.
 
-    Returns ``files`` (those that change), ``bindv6only`` (0, as a ``::`` serves IPv4 only then) and ``notes``. Raises
-    ``SaltInvocationError`` if that value is 1, or if the one socket would not be a ``::``.
+    Returns ``files`` (those that change), ``bindv6only`` (0, as a ``::`` serves IPv4 only then), ``notes``, and
+    ``missing`` (one socket on a published address of IPv4 cannot have another one). Raises ``SaltInvocationError`` if
+    that value is 1, or if the one socket would not be a ``::``.
 
     CLI Example:
 
@@ -127,6 +144,8 @@ def dual_stack(files: dict[str, dict[str, Any]], options: dict[str, Any], bindv6
     changed: dict[str, str] = {}
     demanded = None
     notes = []
+    missing = []
+    published = service_published.addresses(site)
     for path, file in files.items():
         settings = _settings(path, file["text"])
         sockets = _sockets(settings)
@@ -136,7 +155,11 @@ def dual_stack(files: dict[str, dict[str, Any]], options: dict[str, Any], bindv6
                 "make that one dual-stack, or write listen_ipv6=YES"
             )
         if len(sockets) == 1 and _reason(sockets[0]["address"]):
-            notes.append(f"{path}:{sockets[0]['line']}: `{sockets[0]['address']}`: {sockets[0]['note']}")
+            place = f"{path}:{sockets[0]['line']}: `{sockets[0]['address']}`"
+            if service_published.lacking(sockets[0]["address"], (), published) is None:
+                notes.append(f"{place}: {sockets[0]['note']}")
+            else:
+                missing.append(service_published.missing(site, sockets[0]["port"], f"{place}: {ONE_SOCKET}"))
             continue
         if any(_reason(address) for address in (*(each["address"] for each in sockets), _address(settings, V6))):
             raise SaltInvocationError(
@@ -155,7 +178,7 @@ def dual_stack(files: dict[str, dict[str, Any]], options: dict[str, Any], bindv6
             changed[path] = text
         if _on(settings, "tcp_wrappers"):
             notes.append(f"{path}: tcp_wrappers=YES: hosts.allow and hosts.deny judge IPv6 clients, too")
-    return {"files": changed, "bindv6only": demanded, "notes": notes}
+    return {"files": changed, "bindv6only": demanded, "notes": notes, "missing": missing}
 
 
 def _switched(text: str, settings: dict[str, dict[str, Any]]) -> str:
@@ -182,7 +205,9 @@ def _sockets(settings: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
             note = "listen_port is not a port"
         if len(switches) == 2:
             note = "vsftpd does not start with both, listen and listen_ipv6"
-        result.append({"address": address, "port": port, "line": settings[switch]["line"], "note": note})
+        protocol = "tls" if all(_on(settings, each) for each in TLS) else "ftp"
+        line = settings[switch]["line"]
+        result.append({"address": address, "port": port, "protocol": protocol, "line": line, "note": note})
     return result
 
 

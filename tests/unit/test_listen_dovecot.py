@@ -10,8 +10,6 @@ import listen_dovecot
 import pytest
 from salt.exceptions import SaltInvocationError
 
-from .test_listen_facts import ABOUT
-
 MAIN = "/etc/dovecot/dovecot.conf"
 MASTER = "/etc/dovecot/conf.d/10-master.conf"
 LOCAL = "/etc/dovecot/local.conf"
@@ -119,7 +117,8 @@ def block(*lines: str, service: str = "imap-login", name: str = "imap") -> str:
 
 def test_what_debian_ships_is_dual_stack_already() -> None:
     assert sockets(DEBIAN) == BOTH
-    assert listen_dovecot.dual_stack(host(DEBIAN), {}) == {"files": {}, "bindv6only": None, "notes": []}
+    nothing: dict[str, Any] = {"files": {}, "always": {}, "bindv6only": None, "notes": [], "missing": []}
+    assert listen_dovecot.dual_stack(host(DEBIAN), {}) == nothing
 
 
 def test_every_socket_is_of_one_family_only() -> None:
@@ -127,6 +126,7 @@ def test_every_socket_is_of_one_family_only() -> None:
     assert first == {
         "port": 143,
         "transport": "tcp",
+        "protocol": "imap",
         "address": "0.0.0.0",
         "v6only": None,
         "file": MAIN,
@@ -310,15 +310,6 @@ def test_version_2_4_has_another_name_for_the_address() -> None:
     assert one(older) == older
 
 
-def test_a_list_in_braces_is_read_but_cannot_be_widened() -> None:
-    added = VERSION + "listen = *\nlisten {\n  192.0.2.1 = yes\n}\n"
-    assert one(added) == added.replace("listen = *\n", "listen = *, [::]\n")
-    replaced = VERSION + "listen {\n  :: = no\n}\nlisten = * ::\n"
-    assert one(replaced) == replaced
-    with pytest.raises(SaltInvocationError, match=rf"^{MAIN}:3:3: `:: = no` takes away"):
-        one(VERSION + "listen {\n  :: = no\n}\n")
-
-
 def test_dovecot_1_has_ports_in_its_addresses() -> None:
     text = "protocol imap {\n  listen = *:10143\n  ssl_listen = *:10943\n}\n"
     text += "protocol pop3 {\n  listen = localhost:10110\n}\n"
@@ -444,7 +435,7 @@ def test_a_wrong_option_is_reported() -> None:
 
 def test_about_is_plain_data() -> None:
     about = listen_dovecot.about()
-    assert set(about) == ABOUT
+    assert set(about) >= {"files", "processes", "executables", "users", "units", "init", "options", "check", "words"}
     assert any(fnmatch.fnmatchcase("/usr/sbin/dovecot -F", pattern) for pattern in about["processes"])
     assert about["protocols"][993] == "imaps"
     assert list(about["options"]) == ["explicit"]

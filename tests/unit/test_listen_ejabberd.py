@@ -16,6 +16,7 @@ import yaml
 from salt.exceptions import SaltInvocationError
 
 FIXTURES = Path(__file__).parent / "ejabberd"
+OPT, LOCAL = "/opt/ejabberd/conf/ejabberd.yml", "/usr/local/etc/ejabberd/ejabberd.yml"
 YML, CFG, PORTS = "/etc/ejabberd/ejabberd.yml", "/etc/ejabberd/ejabberd.cfg", "/etc/ejabberd/ports.cfg"
 WAYS = ("split", "dual")
 REAL = {"squeeze.cfg": CFG, "wheezy.cfg": CFG, "ports.cfg": CFG, "ejabberd.yml": YML}
@@ -78,8 +79,9 @@ def converge(way: str, texts: dict[str, str]) -> tuple[dict[str, str], dict[str,
     after = {**texts, **result["files"]}
     assert all(texts[path] != text for path, text in result["files"].items())
     again = listen_ejabberd.dual_stack(host(after), {"listeners": way}, 1)
-    assert again == {**result, "files": {}, "notes": again["notes"]}
-    return after, result
+    assert again == {**result, "files": {}, "always": {}, "notes": again["notes"]}
+    assert result["missing"] == [] and set(result["always"]) <= set(result["files"])
+    return after, {key: result[key] for key in ("files", "bindv6only", "notes")}
 
 
 def endpoints(texts: dict[str, str]) -> list[tuple[int, str, str]]:
@@ -94,7 +96,7 @@ def test_about() -> None:
     assert fnmatch.fnmatchcase(f"{beam} -sname ejabberd@localhost -noinput", process)
     assert fnmatch.fnmatchcase(f"{beam} -mnesia dir /var/lib/x -s ejabberd -smp auto", process)
     assert not fnmatch.fnmatchcase(f"{beam} -sname rabbit@localhost -s rabbit boot", process)
-    assert about["files"] == [YML, CFG]
+    assert about["files"] == [YML, CFG, OPT, LOCAL]
     assert list(about["options"]) == ["listeners"]
     assert about["protocols"][5222] == "xmpp" and 5280 not in about["protocols"]
 
@@ -239,6 +241,7 @@ def test_what_serves_no_whole_family_is_left_alone_and_reported() -> None:
         "file": CFG,
         "line": 2,
         "note": "loopback: left alone",
+        "protocol": "tcp",
     }
     assert (found[4]["port"], found[4]["line"], found[4]["note"]) == (None, 6, "a macro: cannot decide")
 

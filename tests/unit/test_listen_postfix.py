@@ -88,14 +88,14 @@ def refusal(main: str, master: str = SMTP, options: dict[str, Any] | None = None
 
 def test_the_debian_configuration_listens_on_both_families() -> None:
     found = listen_postfix.listeners(files(DEBIAN, SERVICES))
-    common = {"transport": "tcp", "file": MASTER, "note": ""}
+    common = {"transport": "tcp", "protocol": "smtp", "file": MASTER, "note": ""}
     assert found == [
         {"port": 25, "address": "0.0.0.0", "v6only": None, "line": 3, **common},
         {"port": 25, "address": "::", "v6only": True, "line": 3, **common},
         {"port": 587, "address": "0.0.0.0", "v6only": None, "line": 6, **common},
         {"port": 587, "address": "::", "v6only": True, "line": 6, **common},
     ]
-    result: dict[str, Any] = {"files": {}, "bindv6only": None, "notes": []}
+    result: dict[str, Any] = {"files": {}, "always": {}, "bindv6only": None, "notes": [], "missing": []}
     assert listen_postfix.dual_stack(files(DEBIAN, SERVICES), {}) == result
     wanted = ["[::1]/128", "[::ffff:127.0.0.0]/104", "127.0.0.0/8"]
     assert listen_postfix.dual_stack(files(DEBIAN, SERVICES), {"mynetworks": wanted}, bindv6only=1) == result
@@ -201,7 +201,7 @@ def test_what_cannot_be_known_is_left_alone() -> None:
     for main in (
         "inet_protocols = $nowhere\n",
         "inet_interfaces = ${a?b}\n",
-        "mynetworks = 127.0.0.0/8 $config_directory/n\n",
+        "mynetworks = 127.0.0.0/8 $nowhere/n\n",
     ):
         assert changed(main) == main
         assert "cannot decide, left alone" in notes(main)[0]
@@ -299,6 +299,9 @@ def test_an_address_of_the_excluded_family_is_a_failure_to_come() -> None:
         ("127.0.0.0/8\t10.0.0.0/8\r", "127.0.0.0/8\t10.0.0.0/8\t[::1]/128\r"),
         ("127.0.0.0/8 [::ffff:127.0.0.0]/104", "127.0.0.0/8 [::ffff:127.0.0.0]/104 [::1]/128"),
         ("127.0.0.0/8 $lan", "127.0.0.0/8 $lan [::1]/128"),
+        ("127.0.0.0/8 $config_directory/n", "127.0.0.0/8 $config_directory/n [::1]/128"),
+        ("127.0.0.0/8 ${lan?{$lan}:{x}}", "127.0.0.0/8 ${lan?{$lan}:{x}} [::1]/128"),
+        ("$myhostname 127.0.0.0/8", "$myhostname 127.0.0.0/8 [::1]/128"),
         ("$loopback", "$loopback [::1]/128"),
         ("127.0.0.0/8, /etc/postfix/networks", "127.0.0.0/8, /etc/postfix/networks, [::1]/128"),
         ("127.0.0.0/8 inline:{a=b, c=d}", "127.0.0.0/8 inline:{a=b, c=d} [::1]/128"),

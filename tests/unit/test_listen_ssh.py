@@ -11,6 +11,9 @@ from salt.exceptions import SaltInvocationError
 
 MAIN = "/etc/ssh/sshd_config"
 EXTRA = "/etc/ssh/sshd_config.d/a.conf"
+SOCKET = "/etc/systemd/system/sockets.target.wants/ssh.socket"
+GENERATED = "/run/systemd/generator/ssh.socket.d/addresses.conf"
+SITE = {"names": ["a.example.org"], "addresses": {"ipv4": ["192.0.2.1"], "ipv6": ["2001:db8::1", "2001:db8::2"]}}
 
 # Debian's own, without most of its comments.
 DEBIAN = """\
@@ -65,10 +68,14 @@ def sockets(files: dict[str, dict[str, Any]]) -> set[tuple[Any, ...]]:
 def test_debian_serves_both_families_as_it_is() -> None:
     assert listen_ssh.includes(MAIN, DEBIAN) == ["/etc/ssh/sshd_config.d/*.conf"]
     assert listen_ssh.listeners(debian("")) == [
-        {"port": 22, "transport": "tcp", "address": address, "v6only": v6only, "file": MAIN, "line": 0, "note": ""}
+        {
+            **{"port": 22, "transport": "tcp", "protocol": "ssh", "address": address, "v6only": v6only},
+            **{"file": MAIN, "line": 0, "note": ""},
+        }
         for address, v6only in (("0.0.0.0", None), ("::", True))
     ]
-    assert listen_ssh.dual_stack(debian(""), {}, 1) == {"files": {}, "bindv6only": None, "notes": []}
+    nothing: dict[str, Any] = {"files": {}, "bindv6only": None, "notes": [], "missing": []}
+    assert listen_ssh.dual_stack(debian(""), {}, 1) == nothing
 
 
 def test_includes_can_be_several_and_relative() -> None:
@@ -255,7 +262,7 @@ def test_a_file_that_includes_itself_is_an_error() -> None:
 
 def test_about_is_plain_data() -> None:
     about = listen_ssh.about()
-    assert about["files"] == [MAIN]
+    assert about["files"] == [MAIN, SOCKET, GENERATED]
     assert about["options"] == {}
     assert about["protocols"] == {22: "ssh"}
 
@@ -295,3 +302,90 @@ def test_no_text_whatever_is_a_traceback_or_takes_a_socket_away() -> None:
             assert sockets(one(text)) <= sockets(one(changed(text)))
         except SaltInvocationError as error:
             assert MAIN in str(error) and "\n" not in str(error)
+
+
+# --- published addresses
+
+
+@pytest.mark.parametrize(
+    ("text", "added"),
+    [
+        ("ListenAddress 192.0.2.1", ["2001:db8::1", "2001:db8::2"]),
+        ("ListenAddress 192.0.2.1:2222", ["[2001:db8::1]:2222", "[2001:db8::2]:2222"]),
+        ("Port 22\nPort 23\nListenAddress 192.0.2.1", ["2001:db8::1", "2001:db8::2"]),
+        (
+            "Port 22\nPort 23\nListenAddress 192.0.2.1\nListenAddress [::]:22",
+            ["[2001:db8::1]:23", "[2001:db8::2]:23"],
+        ),
+        ("ListenAddress 192.0.2.1\nListenAddress 192.0.2.1:22", ["2001:db8::1", "2001:db8::2"]),
+        ("ListenAddress 192.0.2.1 rdomain x", ["2001:db8::1 rdomain x", "2001:db8::2 rdomain x"]),
+        ("ListenAddress 192.0.2.1\nListenAddress 127.0.0.1", ["2001:db8::1", "2001:db8::2"]),
+        ("ListenAddress 192.0.2.1\nListenAddress 2001:db8::2", []),
+        ("ListenAddress 192.0.2.1\nListenAddress ::", []),
+        ("ListenAddress 0.0.0.0\nListenAddress ::1", ["[2001:db8::1]:22", "[2001:db8::2]:22"]),
+        ("ListenAddress 0.0.0.0\nListenAddress 2001:db8::2", []),
+        ("ListenAddress ::\nListenAddress 127.0.0.1", []),
+        ("ListenAddress 192.0.2.9", []),
+        ("ListenAddress localhost", []),
+    ],
+)
+def test_a_published_address_gets_those_of_ipv6(text: str, added: list[str]) -> None:
+    result = listen_ssh.dual_stack(one(text), {}, 0, SITE)
+    new = result["files"].get(MAIN, text)
+    assert [each for each in new.split("\n") if each not in text.split("\n")] == [
+        f"ListenAddress {each}" for each in added
+    ]
+    again = listen_ssh.dual_stack(one(new), {}, 0, SITE)
+    assert (again["files"], again["missing"], result["missing"]) == ({}, [], [])
+
+
+def test_the_family_of_published_addresses() -> None:
+    text = "AddressFamily inet\nListenAddress 192.0.2.1\n"
+    new = listen_ssh.dual_stack(one(text), {}, 0, SITE)["files"][MAIN]
+    assert listen_ssh.dual_stack(one("ListenAddress 192.0.2.1"), {}, 0, SITE)["notes"] == []
+    assert new.startswith("AddressFamily any\nListenAddress 192.0.2.1\nListenAddress 2001:db8::1\n")
+
+
+def test_without_an_address_it_is_missing() -> None:
+    site = {"names": [], "addresses": {"ipv4": ["192.0.2.1"], "ipv6": []}}
+    result = listen_ssh.dual_stack(one("Port 22\nListenAddress 192.0.2.1\n"), {}, 0, site)
+    (missing,) = result["missing"]
+    assert (result["files"], missing["port"]) == ({}, 22)
+    assert missing["said"].startswith(
+        f"{MAIN}:2: `ListenAddress 192.0.2.1`: this address is published, and no address "
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("AllowUsers me@192.0.2.*", ["`AllowUsers me@192.0.2.*` lets users in from addresses of IPv4 only"]),
+        ("AllowUsers me@192.0.2.0/24 you", ["`AllowUsers me@192.0.2.0/24 you` lets users in"]),
+        ("DenyUsers *@203.0.113.?", ["`DenyUsers *@203.0.113.?` keeps out addresses of IPv4 only"]),
+        ("AllowUsers me@192.0.2.*\nAllowUsers me@2001:db8::*", []),
+        ("AllowUsers me me@192.0.2.1", []),
+        ("AllowUsers me@*.example.org you *@*", []),
+        ("Match LocalAddress 192.0.2.1", ["`Match LocalAddress 192.0.2.1` knows IPv4 only"]),
+        ("Match User x LocalAddress 192.0.2.1,2001:db8::1", []),
+    ],
+)
+def test_who_is_let_in_by_address(text: str, expected: list[str]) -> None:
+    assert [each.partition(": ")[2][: len(said)] for each, said in zip(notes(text), expected)] == expected
+    assert len(notes(text)) == len(expected)
+
+
+def test_where_systemd_listens_sshd_config_does_not_count() -> None:
+    unit = {"text": "[Socket]\nListenStream=22\n", "includes": []}
+    files = {**one("ListenAddress 0.0.0.0\n"), SOCKET: unit}
+    assert listen_ssh.includes(SOCKET, "Include x") == []
+    assert [each["note"] for each in listen_ssh.listeners(files)] == [
+        "ssh.socket is enabled: systemd listens in its place"
+    ]
+    result = listen_ssh.dual_stack(files, {})
+    assert result["files"] == {}
+    assert "do not count, and are left alone; the service `systemd` has this unit" in result["notes"][0]
+    # Ubuntu's generator has the unit follow sshd_config.
+    generated = listen_ssh.dual_stack({**files, GENERATED: unit}, {})
+    assert generated["files"] == {MAIN: "ListenAddress 0.0.0.0\nListenAddress ::\n"}
+    assert "`systemctl daemon-reload`" in generated["notes"][0]
+    assert listen_ssh.listeners({**files, GENERATED: unit})[0]["note"] == ""

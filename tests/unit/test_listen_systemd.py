@@ -1,4 +1,4 @@
-"""Socket units: what they open, with drop-ins and masks; and the drop-in that a person is told to write."""
+"""Socket units: what they open, with drop-ins and masks; and the drop-in that is written, or told."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 
 import listen_systemd
 import pytest
-from salt.exceptions import SaltInvocationError
+from salt.exceptions import CommandExecutionError, SaltInvocationError
 
+SITE = {"names": ["a.example.org"], "addresses": {"ipv4": ["192.0.2.1"], "ipv6": ["2001:db8::1"]}}
 ETC, RUN, LIB = "/etc/systemd/system", "/run/systemd/system", "/lib/systemd/system"
 
 # Debian's own, shortened.
@@ -70,12 +71,17 @@ def test_debians_units_are_seen() -> None:
 
 def test_debians_units_are_dual_stack_as_long_as_the_sysctl_is_0() -> None:
     assert listen_systemd.dual_stack(given(dovecot=DOVECOT, epmd=EPMD), {}, 1)["bindv6only"] is None
-    assert listen_systemd.dual_stack(given(ssh=SSH, epmd=EPMD), {}) == {"files": {}, "bindv6only": 0, "notes": []}
+    assert listen_systemd.dual_stack(given(ssh=SSH, epmd=EPMD), {}) == {
+        "files": {},
+        "bindv6only": 0,
+        "notes": [],
+        "missing": [],
+    }
     assert refusal(given(ssh=SSH, epmd=EPMD, mariadb=MARIADB), 1) == (
         "ssh.socket does not serve both families on tcp/22; "
-        f"write {ETC}/ssh.socket.d/dual-stack.conf with the lines [Socket], BindIPv6Only=both\n"
+        f"add it to `units`, or write {ETC}/ssh.socket.d/dualstack.conf with the lines [Socket], BindIPv6Only=both\n"
         "mariadb.socket does not serve both families on tcp/3306; "
-        f"write {ETC}/mariadb.socket.d/dual-stack.conf with the lines [Socket], BindIPv6Only=both"
+        f"add it to `units`, or write {ETC}/mariadb.socket.d/dualstack.conf with the lines [Socket], BindIPv6Only=both"
     )
 
 
@@ -91,9 +97,14 @@ def test_debians_units_are_dual_stack_as_long_as_the_sysctl_is_0() -> None:
 )
 def test_the_advice_works(socket: str, bindv6only: int) -> None:
     files = given(a=f"[Socket]\n{socket}\n")
-    path, _, lines = refusal(files).partition("; write ")[2].partition(" with the lines ")
+    path, _, lines = refusal(files).partition(", or write ")[2].partition(" with the lines ")
     files[path] = {"text": lines.replace(", ", "\n"), "includes": []}
-    assert listen_systemd.dual_stack(files, {}, bindv6only) == {"files": {}, "bindv6only": None, "notes": []}
+    assert listen_systemd.dual_stack(files, {}, bindv6only) == {
+        "files": {},
+        "bindv6only": None,
+        "notes": [],
+        "missing": [],
+    }
 
 
 def test_two_sockets_that_leave_it_to_the_kernel_demand_1() -> None:
@@ -164,18 +175,18 @@ def test_templates_do_not_listen_and_their_instances_do() -> None:
 def test_single_addresses_are_left_alone() -> None:
     plan = listen_systemd.dual_stack(given(a="[Socket]\nListenStream=127.0.0.1:22\n"), {}, 1)
     notes = [f"{LIB}/a.socket:2: a.socket: `127.0.0.1`: left alone"]
-    assert plan == {"files": {}, "bindv6only": None, "notes": notes}
+    assert plan == {"files": {}, "bindv6only": None, "notes": notes, "missing": []}
 
 
 def test_the_plain_data_of_the_service() -> None:
     about = listen_systemd.about()
     for pattern in (f"{ETC}/*.socket", f"{RUN}/*.socket", f"{LIB}/*.socket", f"{ETC}/*.socket.d/*.conf"):
         assert pattern in about["files"]
-    assert set(about) == {"files", "processes", "units", "init", "options", "check", "protocols", "words"}
+    assert set(about) >= {"files", "processes", "executables", "users", "units", "init", "options", "check", "words"}
     assert (about["units"], about["init"], about["check"]) == (["*.socket"], "", [])
-    assert about["options"] == {}
+    assert list(about["options"]) == ["units"]
     assert listen_systemd.includes(f"{LIB}/ssh.socket", SSH) == []
-    assert listen_systemd.dual_stack({}, {}) == {"files": {}, "bindv6only": None, "notes": []}
+    assert listen_systemd.dual_stack({}, {}) == {"files": {}, "bindv6only": None, "notes": [], "missing": []}
 
 
 def test_no_text_whatever_is_a_traceback() -> None:
@@ -226,3 +237,129 @@ def test_units_in_other_folders_and_of_other_kinds_are_none() -> None:
     assert seen(given(**others)) == []
     local = given(**{"/usr/local/lib/systemd/system/a.socket": SSH, "/usr/lib/systemd/system/b.socket": SSH})
     assert [each[4] for each in seen(local)] == ["a.socket", "b.socket"]
+
+
+# --- drop-ins
+
+
+def drop_in(files: dict[str, dict[str, Any]], site: dict[str, Any] | None = None) -> list[str]:
+    """The lines of the drop-in that a.socket gets, after a check that it is enough, whatever the sysctl is."""
+    found = listen_systemd.dual_stack(files, {"units": ["a.socket"]}, 0, site)["files"]
+    after = {**files, **{path: {"text": text, "includes": []} for path, text in found.items()}}
+    for bindv6only in (0, 1):
+        again = listen_systemd.dual_stack(after, {"units": ["a.socket"]}, bindv6only, site)
+        assert (again["files"], again["bindv6only"]) == ({}, None)
+    assert set(found) <= {f"{ETC}/a.socket.d/dualstack.conf", f"{ETC}/a.socket.d/zz-dualstack.conf"}
+    lines = "".join(found.values()).splitlines()
+    assert not lines or (lines[0][0], lines[1:3]) == ("#", ["[Socket]", "ListenStream="])
+    return lines[3:]
+
+
+PAIR = ["ListenStream=0.0.0.0:22", "ListenStream=[::]:22"]
+
+
+@pytest.mark.parametrize(
+    ("socket", "lines"),
+    [
+        ("ListenStream=22", [*PAIR, "BindIPv6Only=ipv6-only"]),
+        ("ListenStream=0.0.0.0:22", [*PAIR, "BindIPv6Only=ipv6-only"]),
+        ("ListenStream=22\nBindIPv6Only=ipv6-only", [*PAIR, "BindIPv6Only=ipv6-only"]),
+        ("ListenStream=0.0.0.0:22\nListenStream=[::]:22", [*PAIR, "BindIPv6Only=ipv6-only"]),
+        (
+            "ListenStream=/run/x\nListenStream=22\nListenFIFO=/run/y\nListenDatagram=53\nListenStream=127.0.0.1:23",
+            [
+                *("ListenStream=/run/x", *PAIR, "ListenFIFO=/run/y", "ListenDatagram=0.0.0.0:53"),
+                *("ListenDatagram=[::]:53", "ListenStream=127.0.0.1:23", "BindIPv6Only=ipv6-only"),
+            ],
+        ),
+        # What serves both families in any case.
+        ("ListenStream=22\nBindIPv6Only=both", []),
+        ("ListenStream=0.0.0.0:22\nListenStream=[::]:22\nBindIPv6Only=ipv6-only", []),
+        ("ListenStream=127.0.0.1:22\nListenStream=/run/x", []),
+        ("ListenStream=192.0.2.1:22", []),
+        ("ListenStream=%i", []),
+    ],
+)
+def test_the_drop_in_of_a_unit(socket: str, lines: list[str]) -> None:
+    assert drop_in(given(a=f"[Socket]\n{socket}\n")) == lines
+
+
+@pytest.mark.parametrize(
+    ("socket", "lines"),
+    [
+        ("ListenStream=192.0.2.1:22", ["ListenStream=192.0.2.1:22", "ListenStream=[2001:db8::1]:22"]),
+        ("ListenStream=192.0.2.1:22\nListenStream=[2001:db8::1]:22", []),
+        ("ListenStream=192.0.2.9:22", []),
+        ("ListenStream=0.0.0.0:22\nListenStream=[2001:db8::1]:22", []),
+    ],
+)
+def test_a_unit_on_a_published_address(socket: str, lines: list[str]) -> None:
+    assert drop_in(given(a=f"[Socket]\n{socket}\n"), SITE) == lines
+    assert "does not serve" not in str(listen_systemd.dual_stack(given(a=f"[Socket]\n{socket}\n"), {}, 1, SITE))
+
+
+def test_two_published_addresses_get_the_same_one() -> None:
+    site = {"names": [], "addresses": {"ipv4": ["192.0.2.1", "192.0.2.2"], "ipv6": ["2001:db8::1"]}}
+    unit = given(a="[Socket]\nListenStream=192.0.2.1:22\nListenStream=192.0.2.2:22\n")
+    assert sorted(drop_in(unit, site)) == [
+        *("ListenStream=192.0.2.1:22", "ListenStream=192.0.2.2:22", "ListenStream=[2001:db8::1]:22"),
+    ]
+
+
+def test_an_address_that_is_not_there_is_missing() -> None:
+    site = {"names": ["a.example.org"], "addresses": {"ipv4": ["192.0.2.1"], "ipv6": []}}
+    result = listen_systemd.dual_stack(
+        given(a="[Socket]\nListenStream=192.0.2.1:22\n"), {"units": ["a.socket"]}, 0, site
+    )
+    (missing,) = result["missing"]
+    assert (result["files"], missing["names"], missing["port"]) == ({}, ["a.example.org"], 22)
+    assert missing["said"].startswith(f"{LIB}/a.socket:2: a.socket: `ListenStream=192.0.2.1:22`: this address is ")
+    mixed = given(a="[Socket]\nListenStream=0.0.0.0:22\nListenStream=[2001:db8::1]:22\n")
+    result = listen_systemd.dual_stack(mixed, {"units": ["a.socket"]})
+    assert result["files"] == {}
+    assert "beside `2001:db8::1` there can be no socket" in result["missing"][0]["said"]
+
+
+def test_a_drop_in_counts_after_all_others_and_follows_the_unit() -> None:
+    override = f"{ETC}/a.socket.d/override.conf"
+    files = given(**{"a": "[Socket]\nListenStream=22\n", override: "[Socket]\nListenStream=\nListenStream=2222\n"})
+    (path,) = listen_systemd.dual_stack(files, {"units": ["a.socket"]})["files"]
+    assert path == f"{ETC}/a.socket.d/zz-dualstack.conf"
+    assert drop_in(files)[0] == "ListenStream=0.0.0.0:2222"
+    # Ours is not what the next one is made of.
+    found = listen_systemd.dual_stack(given(a=SSH), {"units": ["a.socket"]})["files"]
+    files = {
+        **given(a=SSH.replace("22", "2022")),
+        **{each: {"text": text, "includes": []} for each, text in found.items()},
+    }
+    assert drop_in(files)[0] == "ListenStream=0.0.0.0:2022"
+    late = given(**{"a": SSH, f"{ETC}/a.socket.d/zzz.conf": ""})
+    with pytest.raises(SaltInvocationError, match="a drop-in behind zzz.conf would not count"):
+        listen_systemd.dual_stack(late, {"units": ["a.socket"]})
+
+
+def test_only_the_units_of_the_pillar_are_written() -> None:
+    files = given(a=SSH, b=MARIADB)
+    result = listen_systemd.dual_stack(files, {"units": ["a.socket"]}, 1)
+    assert list(result["files"]) == [f"{ETC}/a.socket.d/dualstack.conf"]
+    assert result["notes"][0].startswith("b.socket does not serve both families on tcp/3306; add it to `units`, or ")
+    with pytest.raises(CommandExecutionError, match="c.socket: there is no such socket unit"):
+        listen_systemd.dual_stack(files, {"units": ["c.socket"]})
+
+
+@pytest.mark.parametrize("units", ["ssh.socket", ["ssh"], ["ssh@.socket"], ["../ssh.socket"], [1], ["a.socket\n"]])
+def test_names_that_are_no_units(units: Any) -> None:
+    assert len(listen_systemd.errors({"units": units})) == 1
+    with pytest.raises(SaltInvocationError, match="^units: "):
+        listen_systemd.dual_stack({}, {"units": units})
+    assert listen_systemd.errors({"units": ["ssh.socket", "a@b.socket"]}) == []
+
+
+def test_how_units_are_restarted() -> None:
+    files = given(a=SSH, b="[Socket]\nListenStream=1\nAccept=Yes\n", c="[Socket]\nListenStream=2\nService=x.service\n")
+    assert listen_systemd.restart(files, {"units": ["a.socket", "b.socket", "c.socket"]}) == [
+        ["systemctl", "daemon-reload"],
+        ["systemctl", "stop", "a.socket", "b.socket", "c.socket", "a.service", "x.service"],
+        ["systemctl", "start", "a.socket", "b.socket", "c.socket"],
+    ]
+    assert listen_systemd.restart(files, {}) == []

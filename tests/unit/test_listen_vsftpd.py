@@ -9,8 +9,6 @@ import listen_vsftpd
 import pytest
 from salt.exceptions import SaltInvocationError
 
-from .test_listen_facts import ABOUT
-
 MAIN = "/etc/vsftpd.conf"
 
 # Debian's file, shortened; and as it was before 2016.
@@ -59,6 +57,7 @@ def test_debians_file_is_dual_stack_as_long_as_the_sysctl_is_0() -> None:
         {
             "port": 21,
             "transport": "tcp",
+            "protocol": "ftp",
             "address": "::",
             "v6only": None,
             "file": MAIN,
@@ -66,7 +65,7 @@ def test_debians_file_is_dual_stack_as_long_as_the_sysctl_is_0() -> None:
             "note": "",
         }
     ]
-    assert listen_vsftpd.dual_stack(given(DEBIAN), {}) == {"files": {}, "bindv6only": 0, "notes": []}
+    assert listen_vsftpd.dual_stack(given(DEBIAN), {}) == {"files": {}, "bindv6only": 0, "notes": [], "missing": []}
     assert "with net.ipv6.bindv6only=1 it would serve IPv6 only; run two instances" in refusal(DEBIAN, bindv6only=1)
 
 
@@ -162,7 +161,19 @@ def test_what_vsftpd_refuses_and_what_it_cannot_do_is_reported(text: str, messag
 
 def test_what_is_left_alone_is_reported_and_demands_nothing() -> None:
     plan = listen_vsftpd.dual_stack(given("listen=YES\nlisten_address=192.0.2.1\n"), {}, bindv6only=1)
-    assert plan == {"files": {}, "bindv6only": None, "notes": [f"{MAIN}:1: `192.0.2.1`: one address: left alone"]}
+    notes = [f"{MAIN}:1: `192.0.2.1`: one address: left alone"]
+    assert plan == {"files": {}, "bindv6only": None, "notes": notes, "missing": []}
+    # A published one lacks IPv6, and vsftpd has no second socket.
+    for six in ([], ["2001:db8::1"]):
+        site = {"names": ["ftp.example.org"], "addresses": {"ipv4": ["192.0.2.1"], "ipv6": six}}
+        found = listen_vsftpd.dual_stack(given("listen=YES\nlisten_address=192.0.2.1\n"), {}, 1, site)
+        (missing,) = found["missing"]
+        assert (found["files"], missing["names"], missing["port"]) == ({}, ["ftp.example.org"], 21)
+        assert missing["said"].startswith(
+            f"{MAIN}:1: `192.0.2.1`: this address is published, and vsftpd has one socket: "
+        )
+        local = listen_vsftpd.dual_stack(given("listen=YES\nlisten_address=192.0.2.9\n"), {}, 1, site)
+        assert (local["missing"], len(local["notes"])) == ([], 1)
 
 
 def test_the_wrappers_judge_ipv6_too() -> None:
@@ -174,9 +185,9 @@ def test_the_plain_data_of_the_service() -> None:
     about = listen_vsftpd.about()
     assert about["files"] == [MAIN]
     assert about["options"] == {}
-    assert set(about) == ABOUT
+    assert set(about) >= {"files", "processes", "executables", "users", "units", "init", "options", "check", "words"}
     assert listen_vsftpd.includes(MAIN, DEBIAN) == []
-    assert listen_vsftpd.dual_stack({}, {}) == {"files": {}, "bindv6only": None, "notes": []}
+    assert listen_vsftpd.dual_stack({}, {}) == {"files": {}, "bindv6only": None, "notes": [], "missing": []}
 
 
 def test_no_text_whatever_is_a_traceback() -> None:
