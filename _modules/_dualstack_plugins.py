@@ -83,8 +83,16 @@ class Service(Protocol):
     def listeners(self, files: Files) -> list[dict[str, Any]]:
         """The sockets that a configuration asks for."""
 
-    def dual_stack(self, files: Files, options: dict[str, Any], bindv6only: int = 0) -> dict[str, Any]:
-        """The same configuration, listening on both families."""
+    def dual_stack(
+        self, files: Files, options: dict[str, Any], bindv6only: int = 0, site: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """The same configuration, listening on both families. The site is given where `about` has `sites`."""
+
+    def sites(self, files: Files) -> list[dict[str, Any]]:
+        """The host names that a configuration serves, and on which TCP ports; only where `about` has `names`."""
+
+    def restart(self, files: Files, options: dict[str, Any]) -> list[list[str]]:
+        """The commands that have it listen as its files say; only where `about` has `restarts`."""
 
     def errors(self, options: dict[str, Any]) -> list[str]:
         """The errors in the service's own keys in the pillar; only if it has any."""

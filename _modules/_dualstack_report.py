@@ -14,27 +14,37 @@ Changes nothing, and does not rely on configuration files:
 
 from __future__ import annotations
 
+import concurrent.futures
+import contextlib
+import glob
 import ipaddress
 import itertools
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+import _dualstack_dns_address as dns_address
 import _dualstack_dns_settings as dns_settings
 import _dualstack_families as families
 import _dualstack_firewall_trial as firewall_trial
 import _dualstack_firewall_view as firewall_view
 import _dualstack_pillar as pillar
+import _dualstack_host_files as host_files
 import _dualstack_plugins as plugins
 import _dualstack_report_names as report_names
 import _dualstack_report_problems as report_problems
+import _dualstack_service_allowed as service_allowed
 import _dualstack_service_audit as service_audit
 import _dualstack_service_host as service_host
-import _dualstack_service_probe as service_probe
+import _dualstack_service_judgement as service_judgement
+import _dualstack_service_place as service_place
+import _dualstack_service_probe_udp as service_probe_udp
+import _dualstack_service_questions as service_questions
 import salt.utils.network
-from salt.exceptions import CommandExecutionError, SaltInvocationError
+from salt.exceptions import CommandExecutionError, SaltException, SaltInvocationError
 
-PATIENCE = 5.0  # seconds for one answer of a service
+UDP = service_probe_udp.udp_protocols()
+WORKERS = 32  # questions over UDP at the same time
 UNKNOWN = "unknown"  # the audit's name for the service of a socket whose process cannot be seen
 
 # By service and port (tcp/25): its addresses, by family, among those on which others reach this host.
@@ -57,7 +67,8 @@ def of_pillar(ipv6: Any, known: pillar.Known) -> dict[str, Any]:
         raise SaltInvocationError("\n".join(pillar.errors(ipv6, known)))
     dns = ipv6.get("dns") or {}
     expected = ipv6.get("services") or {}, ipv6.get("tunnel") or {}
-    return matrix(*expected, dns.get("names") or [], dns.get("servers") or [], known)
+    published = dns_address.published(dns, expected[1] if isinstance(expected[1], Mapping) else {})
+    return matrix(*expected, dns.get("names") or [], dns.get("servers") or [], known, published)
 
 
 def matrix(
@@ -66,6 +77,7 @@ def matrix(
     names: list[str],
     servers: list[str],
     known: pillar.Known,
+    published: str | None = None,
 ) -> dict[str, Any]:
     """
     Which service of this host listens, is let in and answers, and which name is published, in each family.
@@ -81,6 +93,8 @@ def matrix(
         The name servers to ask, each an address or ``address#port``; without any, this host's resolver.
     known
         The plug-ins.
+    published
+        The IPv6 address that is published; by default all global ones of this host.
 
     Returns plain data, as the door's ``ipv6.report`` describes it. Raises ``SaltInvocationError`` for a wrong pillar.
     """
@@ -89,7 +103,10 @@ def matrix(
     host = _host(tunnel, notes)
     rows = _rows(services, host, known.services, notes)
     _try_firewall(rows, host, tunnel, notes)
-    _ask(rows, notes)
+    place = service_place.here([each for each in names if isinstance(each, str)], published)
+    _ask(rows, services, place, known.services, notes)
+    for text in service_allowed.notes(_texts(service_allowed.FILES)):
+        _note(notes, "-", text)
     for each in rows:
         for family in families.FAMILIES:
             each[family].pop("at", None)
@@ -102,6 +119,15 @@ def matrix(
     }
     problems = report_problems.problems(found)
     return {**found, "problems": problems, "summary": report_problems.summary(found, problems)}
+
+
+def _texts(patterns: Iterable[str]) -> dict[str, str]:
+    """The files that match, as far as this user may read them."""
+    found = {}
+    for path in (each for pattern in patterns for each in sorted(glob.glob(pattern))):
+        with contextlib.suppress(OSError):
+            found[path] = host_files.read(path) or ""
+    return found
 
 
 def _refuse(given: dict[str, Any], names: Any, servers: Any, known: pillar.Known) -> None:
@@ -215,7 +241,7 @@ def _row(
         "service": name,
         "transport": transport,
         "port": int(number) if number else None,
-        "protocol": {**known, **own}.get(int(number), "tcp") if transport == "tcp" else transport,
+        "protocol": ({**known, **own} if transport == "tcp" else UDP).get(int(number or 0), transport or "tcp"),
         "declared": declared,
     }
 
@@ -244,21 +270,93 @@ def _try_firewall(rows: list[dict[str, Any]], host: dict[str, Any], tunnel: dict
             cell["allowed"] = said["allowed"][target][family]
 
 
-def _ask(rows: list[dict[str, Any]], notes: Notes) -> None:
-    """Whether they answer, on all of the host's addresses on which they listen."""
+def _ask(
+    rows: list[dict[str, Any]],
+    services: dict[str, Any],
+    place: service_place.Place,
+    known: Mapping[str, plugins.Service],
+    notes: Notes,
+) -> None:
+    """Whether they answer, on all of the host's addresses on which they listen, and the same in both families."""
+    by_service: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        if row["transport"] == "tcp" and row["port"] is not None:
+            by_service.setdefault(row["service"], []).append(row)
+    for name, own in by_service.items():
+        for row, verdicts in zip(own, _verdicts(name, own, services.get(name) or {}, place, known)):
+            for family in families.FAMILIES:
+                if row[family]["at"] and verdicts:
+                    row[family].update(_cell(family, verdicts))
+    _ask_udp(rows)
+    if any(map(report_problems.is_bare, rows)):
+        _note(notes, "*", "only a connection was tried, since what is spoken there is not known")
+    if any(row["transport"] == "udp" and row["protocol"] == "udp" for row in rows):
+        _note(notes, "-", "what is spoken over UDP was not asked where its protocol is not known")
+
+
+def _ask_udp(rows: list[dict[str, Any]]) -> None:
+    """The same over UDP, where the protocol has a question that a stranger may ask."""
     cells = [
         (row, family, address)
         for row, family in itertools.product(rows, families.FAMILIES)
-        if row["transport"] == "tcp"
+        if row["transport"] == "udp" and row["protocol"] != "udp"
         for address in row[family]["at"]
     ]
-    targets = [{"address": address, "port": row["port"], "protocol": row["protocol"]} for row, family, address in cells]
-    for (row, family, _), answer in zip(cells, service_probe.probe_all(targets, PATIENCE)):
-        cell = row[family]
-        cell["answering"] = cell.get("answering", True) and answer["answers"]
-        if not answer["answers"]:
-            cell.setdefault("error", f"{answer['error']} on {answer['address']}")
-    if any(map(report_problems.is_bare, rows)):
-        _note(notes, "*", "only a connection was tried, since what is spoken there is not known")
-    if any(row["transport"] == "udp" for row in rows):
-        _note(notes, "-", "what is spoken over UDP is not asked")
+    with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
+        said = pool.map(lambda cell: service_probe_udp.probe_udp(cell[2], cell[0]["port"], cell[0]["protocol"]), cells)
+        for (row, family, _), answer in zip(cells, said):
+            cell = row[family]
+            cell["answering"] = cell.get("answering", True) and answer["answers"]
+            if not answer["answers"]:
+                cell.setdefault("error", f"{answer['error']} on {answer['address']}")
+    for row in rows:
+        if not any(row[family].get("answering") for family in families.FAMILIES):
+            for (
+                family
+            ) in families.FAMILIES:  # silent in both: it may not answer everybody, which is no fault of a family
+                if row["transport"] == "udp":
+                    row[family].pop("answering", None)
+
+
+def _verdicts(
+    name: str,
+    rows: list[dict[str, Any]],
+    settings: dict[str, Any],
+    place: service_place.Place,
+    known: Mapping[str, plugins.Service],
+) -> list[list[service_judgement.Verdict]]:
+    """What is judged of each port of a service, as its state does."""
+    at = [
+        {
+            family: [each for each in row[family]["at"] if each in place.held[family]] or row[family]["at"]
+            for family in families.FAMILIES
+        }
+        for row in rows
+    ]
+    if name not in known:
+        asked = [
+            service_questions.Question(row["port"], row["protocol"], "", addresses, {})
+            for row, addresses in zip(rows, at)
+        ]
+        return [[each] for each in service_judgement.judge(asked)]
+    service = service_host.daemon(known, name)
+    try:
+        files = service_host.configuration(service)
+    except (OSError, SaltException):  # the names in it are not known then, and those of the pillar remain
+        files = {}
+    ports = {**settings, "ports": [row["port"] for row in rows]}
+    seen = service_questions.view(service, files, [], ports, place)
+    found = service_judgement.of_service(seen, {row["port"]: addresses for row, addresses in zip(rows, at)})
+    return [[each for each in found if each.question.port == row["port"]] for row in rows]
+
+
+def _cell(family: str, verdicts: list[service_judgement.Verdict]) -> dict[str, Any]:
+    heard = [each for each in verdicts if each.families]
+    for each in heard or verdicts:
+        silent = [answer for answer in each.answers[family] if not answer["answers"]]
+        named = f" ({each.question.name})" if each.question.name else ""
+        if silent and (not named or family not in each.families):  # a name may be served on one address only
+            return {"answering": False, "error": f"{silent[0]['error']} on {silent[0]['address']}{named}"}
+        if family == "ipv6" and each.wrong:
+            return {"answering": False, "differs": f"{service_judgement.title(each.question)} {each.wrong[0]}"}
+    return {"answering": True}

@@ -32,7 +32,9 @@ def faults(row: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
         cell = row[family]
         if cell.get("listening") is False and expected:
             yield family, "listening", "does not listen" if nowhere else f"does not listen over {words}"
-        if cell.get("answering") is False:
+        if cell.get("differs"):
+            yield family, "answering", f"is not over IPv6 what it is over IPv4: {cell['differs']}"
+        elif cell.get("answering") is False:
             yield family, "answering", f"does not answer over {words}: {cell['error']}"
     if (
         six.get("listening")

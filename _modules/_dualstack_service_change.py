@@ -1,5 +1,5 @@
 """
-Making one service answer on both families: planned, applied, undone.
+Making one service the same in both families: planned, applied, undone.
 
 Restart, then check: a reload keeps old listeners, and no checker finds two that collide. So the new files are written
 and checked, the service is restarted and asked; if it does not answer, the caller undoes the change.
@@ -15,15 +15,17 @@ import _dualstack_families as families
 import _dualstack_host_files as host_files
 import _dualstack_plugins as plugins
 import _dualstack_secrets_shown as secrets_shown
-import _dualstack_service_answers as service_answers
 import _dualstack_service_audit as service_audit
 import _dualstack_service_edits as service_edits
 import _dualstack_service_host as service_host
-import _dualstack_service_probe as service_probe
+import _dualstack_service_judgement as service_judgement
+import _dualstack_service_place as service_place
+import _dualstack_service_questions as service_questions
 import _dualstack_service_settings as service_settings
 import _dualstack_service_verdict as service_verdict
-from salt.exceptions import CommandExecutionError
+from salt.exceptions import CommandExecutionError, SaltException
 
+BOTH = list(families.FAMILIES)
 PART = "service-"  # with its name: whose lock is held
 
 
@@ -58,74 +60,69 @@ def _shown(service: service_host.Daemon, path: str, old: str, new: str) -> str:
 
 
 def plan(
-    known: Mapping[str, plugins.Service], name: str, settings: Mapping[str, Any], bindv6only: int | None = None
+    known: Mapping[str, plugins.Service],
+    name: str,
+    settings: Mapping[str, Any],
+    bindv6only: int | None = None,
+    place: service_place.Place | None = None,
 ) -> converge.Plan:
     """
-    What has to change so that a service answers on both families. Changes nothing.
+    What has to change so that a service is over IPv6 what it is over IPv4. Changes nothing.
 
     known
         All plug-ins, by the names of their services.
     name
         The service.
     settings
-        Its settings, as in the pillar: ``ports``, the TCP ports that have to answer, by default those for all addresses
-        that it is configured for, and that answer in one family at least; ``protocols``; ``timeout``; and its own.
+        Its settings, as in the pillar: ``ports``, the TCP ports that have to answer, by default those that it is
+        configured for and that others can connect to; ``protocols``; ``names``; ``probe``; ``timeout``; and its own.
     bindv6only
         The value of ``net.ipv6.bindv6only`` that will hold when the service starts; by default the live one.
+    place
+        Where others find this host; by default on all of its addresses.
 
-    Returns a plan for :py:func:`apply` and :py:func:`undo`. A service that answers on both families, and will do so
-    after its next start, is left alone, whatever its files say; but options other than for listening, such as Postfix's
-    ``mynetworks``, always apply. One that does not run is not started: its files are converged. Raises
+    Returns a plan for :py:func:`apply` and :py:func:`undo`. A service that is the same in both families, and will be so
+    after its next start, keeps its listeners, whatever its files say; what a name of it lacks, and companions such as
+    Postfix's ``mynetworks``, always apply. One that does not run is not started: its files are converged. Raises
     ``SaltException`` where it cannot be done.
     """
     service_settings.refuse({name: settings}, known)
     service = service_host.daemon(known, name)
-    options = service_settings.own(settings)
     files = service_host.installed(service)
     value = service_audit.bindv6only() if bindv6only is None else bindv6only
     seen = service_audit.sockets(known)["sockets"]
-    now = _observe(service, files, seen, settings, value)
+    now = _observe(service_questions.view(service, files, seen, settings, place or service_place.here()), value)
     result: converge.Plan = {
-        **{"name": name, "changes": {}, "warnings": [], "files": {}, "demand": None, "restart": False},
-        **{"targets": now.targets, "answered": now.answered, "sockets": now.sockets},
+        **{"name": name, "changes": {}, "warnings": service_judgement.remarks(now.verdicts), "files": {}},
+        **{"demand": None, "restart": False, "complaints": frozenset(), "settings": settings, "place": now.view.place},
+        **{"answered": service_judgement.answered(now.verdicts), "sockets": _inodes(now.view.sockets)},
+        "probed": sorted(
+            {address for each in now.verdicts for own in each.question.addresses.values() for address in own}
+        ),
         "timeout": settings.get("timeout", service_settings.TIMEOUT),
     }
-    both = list(families.FAMILIES)
-    serving = bool(now.state) and all(each == both for each in now.state.values())
-    if serving and not set(options) & set(service.about.get("always", [])):
-        return result
-    dual = service_host.dual_stack(service, files, options, value)
-    result.update({"demand": dual["bindv6only"], "warnings": list(dual["notes"])})
-    if dual["bindv6only"] not in (None, value):
-        raise CommandExecutionError(
-            f"{name}: it would not serve both families, or not start, where {service_audit.PARAMETER} is {value}; "
-            f"this needs {dual['bindv6only']}"
-        )
-    if dual["bindv6only"] is not None and bindv6only is None:  # else a state before this one sets it, at the boot too
-        _refuse_what_the_boot_would_not_bear(name, dual["bindv6only"], service_audit.bindv6only_at_boot())
-    _refuse_what_is_left_out(service, service_edits.afterwards(files, dual["files"]), now.ports, value, dual["notes"])
-    for path, text in dual["files"].items():
-        result["files"].update(host_files.edit(path, files[path]["text"], text))
+    if not now.serving:  # also where it does not run: it could not start, and somebody else would be taken for it
+        _refuse_taken_ports(service, now.view.ports, seen)
+    texts = _texts(service, files, now, value, bindv6only, result)
+    for path, text in texts.items():
+        result["files"].update(host_files.edit(path, files[path]["text"] if path in files else None, text))
     if result["files"]:
-        problem = service_host.check(service)
-        if problem:
-            raise CommandExecutionError(f"{name}: its present configuration is invalid: {problem}")
+        found = service_host.check(service)
+        if found.error:
+            raise CommandExecutionError(f"{name}: its present configuration is invalid: {found.error}")
+        result["complaints"] = found.complaints
         result["changes"] = {
             path: _shown(service, path, edit.old or "", edit.new or "") for path, edit in result["files"].items()
         }
     if not now.up:
         result["warnings"].append(f"{name} is not running, and was not started: only its files are managed.")
         return result
-    if not now.ports:
+    if not now.view.ports:
         result["warnings"].append(f"{name} listens on no TCP port that is open to all.")
-    elif not serving:
-        if not result["files"]:
-            _refuse_silence(name, now)
-        _refuse_taken_ports(name, now.ports, seen)
-        result["changes"]["listening"] = {
-            "old": {port: _words(found) for port, found in now.state.items()},
-            "new": {port: _words(both) for port in now.state},
-        }
+    elif not now.serving:
+        after = service_edits.afterwards(files, texts)
+        _refuse_silence(now, _unhelped(now, files, after) if texts else now.faults, result["warnings"])
+        result["changes"].update(_promised(now))
     result["restart"] = bool(result["changes"])
     return result
 
@@ -133,112 +130,221 @@ def plan(
 class _Now(NamedTuple):
     """The present state of a service."""
 
+    view: service_questions.View
     up: bool
-    ports: list[int]  # that matter
-    targets: list[dict[str, Any]]  # whom to ask
-    answers: service_answers.Answers
-    answered: list[dict[str, Any]]  # the targets that did
-    lasting: dict[str, list[str]]  # by port, the families whose sockets are there and will be after the next start
-    state: dict[str, list[str]]  # of these, those that answer
-    sockets: list[int]  # inodes
+    verdicts: list[service_judgement.Verdict]
+    lasting: dict[int, list[str]]  # by port, the families whose sockets are there and will be after the next start
+    faults: list[str]  # why it is not the same in both families
+
+    @property
+    def serving(self) -> bool:
+        """Whether it is the same in both families now, and will be after its next start."""
+        return self.up and not self.faults and all(found == BOTH for found in self.lasting.values())
 
 
-def _observe(
-    service: service_host.Daemon,
-    files: plugins.Files,
-    seen: service_audit.Sockets,
-    settings: Mapping[str, Any],
-    value: int,
-) -> _Now:
-    own = [each for each in seen if each["service"] == service.name]
-    configured = service_audit.configured(service, files)
-    protocols = service_settings.protocols(settings)
-    up = bool(own) or service_host.running(service)
-    declared = service_settings.ports(settings)
-    wanted = declared or service_answers.usual_ports(configured, own)
-    targets = service_answers.targets(service, wanted, protocols)
-    answers = service_probe.probe_all(targets, service_answers.PROBE) if up else []
-    alive = {(each["address"], each["port"]) for each in answers if each["answers"]}
-    if not declared and alive:  # an undeclared port that answers in neither family does not count
-        wanted = [port for port in wanted if any(number == port for _, number in alive)]
-        targets = [each for each in targets if each["port"] in wanted]
-        answers = [each for each in answers if each["port"] in wanted]
-    live = service_verdict.by_port(own)
-    lasting = {
-        port: _lasting(service, live.get(port, []), configured.get(port, []), value)
-        for port in (f"tcp/{number}" for number in wanted)
-    }
-    return _Now(
-        up,
-        wanted,
-        targets,
-        answers,
-        [{key: each[key] for key in ("address", "port", "protocol")} for each in answers if each["answers"]],
-        lasting,
-        {
-            port: [family for family in found if (service_answers.LOOPBACK[family], int(port[4:])) in alive]
-            for port, found in lasting.items()
-            if up
-        },
-        _inodes(own),
-    )
+def _observe(view: service_questions.View, value: int) -> _Now:
+    up = bool(view.sockets) or service_host.running(view.service)
+    verdicts = service_judgement.of_service(view) if up else []
+    lasting = {port: _lasting(view, port, value) for port in view.ports}
+    return _Now(view, up, verdicts, lasting, service_judgement.faults(verdicts))
 
 
-def _lasting(
-    service: service_host.Daemon, live: service_audit.Sockets, written: service_audit.Sockets, value: int
-) -> list[str]:
+def _lasting(view: service_questions.View, port: int, value: int) -> list[str]:
     """The families whose sockets are there, and will be after the next start."""
-    then = service_verdict.after_start(live, service_audit.follows(service, live, written) is not False, value)
-    return [family for family in service_verdict.served(live) if family in then]
+    live, written = view.live.get(port, []), view.written.get(port, [])
+    wide = [each for each in live if service_verdict.wildcard(each["address"])]
+    then = service_verdict.after_start(wide, service_audit.follows(view.service, wide, written) is not False, value)
+    single = service_place.served([each for each in live if each not in wide], view.place)
+    lasting = [family for family in service_verdict.served(wide) if family in then]
+    return [family for family in families.FAMILIES if family in lasting or family in single]
 
 
 def _inodes(own: service_audit.Sockets) -> list[int]:
     return sorted(each["inode"] for each in own)
 
 
-def _refuse_silence(name: str, now: _Now) -> None:
-    """If sockets and files are as they should be but nothing answers, a restart at every run would not help."""
-    if all(found == list(families.FAMILIES) for found in now.lasting.values()):
-        said = service_answers.silence(now.answers)
-        raise CommandExecutionError(f"{name} listens on both families, but does not answer: {said}")
+def _texts(
+    service: service_host.Daemon,
+    files: plugins.Files,
+    now: _Now,
+    value: int,
+    declared: int | None,
+    result: converge.Plan,
+) -> Mapping[str, str]:
+    """The new texts of the files that have to change; what stands in the way of it is refused."""
+    options = service_settings.own(now.view.settings)
+    site = {"names": now.view.place.names, "addresses": now.view.place.addresses}
+    try:
+        dual = service_host.dual_stack(service, files, options, value, site)
+    except SaltException as error:
+        if not now.serving or set(options) & set(service.about.get("always", [])):
+            raise
+        result["warnings"].append(f"{service.name}: what its files lack is not known: {error}")
+        return {}
+    lacking = _lacking(now, dual)
+    if now.serving and not set(options) & set(service.about.get("always", [])):
+        result["warnings"] += [
+            each for each in dual["notes"] if not each.endswith("left alone")
+        ]  # what it may not let in
+        _refuse_the_missing(service.name, lacking)
+        always: Mapping[str, str] = dual["always"]
+        return always
+    result.update({"demand": dual["bindv6only"], "warnings": [*result["warnings"], *dual["notes"]]})
+    if dual["bindv6only"] not in (None, value):
+        raise CommandExecutionError(
+            f"{service.name}: it would not serve both families, or not start, where {service_audit.PARAMETER} is "
+            f"{value}; this needs {dual['bindv6only']}"
+        )
+    if dual["bindv6only"] is not None and declared is None:  # else a state before this one sets it, at the boot too
+        _refuse_what_the_boot_would_not_bear(service.name, dual["bindv6only"], service_audit.bindv6only_at_boot())
+    _refuse_the_missing(service.name, lacking)
+    _refuse_what_is_left_out(now.view, service_edits.afterwards(files, dual["files"]), value, dual["notes"])
+    texts: Mapping[str, str] = dual["files"]
+    return texts
+
+
+def _lacking(now: _Now, dual: Mapping[str, Any]) -> list[str]:
+    """What has no IPv6 and cannot be given it, as far as it concerns the names that others use."""
+    names = set(now.view.place.names)
+    return [
+        each["said"]
+        for each in dual["missing"]
+        if not names or not each["names"] or names & set(each["names"])
+        if not (each.get("unknown") and _shown_by_sockets(now.view, each["port"]))
+    ]
+
+
+def _shown_by_sockets(view: service_questions.View, port: int | None) -> bool:
+    """Whether the sockets of a port, or of all, are in both families, whatever the host name they come from."""
+    ports = [port] if port else list(view.live)
+    return bool(ports) and all(service_place.served(view.live.get(each, []), view.place) == BOTH for each in ports)
+
+
+def _refuse_the_missing(name: str, lacking: list[str]) -> None:
+    if lacking:
+        raise CommandExecutionError("\n".join(f"{name}: {each}" for each in lacking))
+
+
+def _unhelped(now: _Now, files: plugins.Files, after: plugins.Files) -> list[str]:
+    """
+    What is wrong with names that answer in both families, and whose part of the configuration is not about to change: a
+    restart would not help. Where the plug-in does not tell the families of a site, any may be helped.
+    """
+    old, new = (_families(now.view.service, each) for each in (files, after))
+    helped = {each for each, found in new.items() if set(found) - set(old.get(each, []))}
+    stuck = [
+        each
+        for each in now.verdicts
+        if each.wrong
+        and each.families == BOTH
+        and (each.question.port, each.question.name) in old
+        and (each.question.port, each.question.name) not in helped
+    ]
+    return service_judgement.faults(stuck)
+
+
+def _families(service: service_host.Daemon, files: plugins.Files) -> dict[tuple[int, str], list[str]]:
+    """The families in which each name is served on each port, by the configuration; as far as the plug-in tells."""
+    found: dict[tuple[int, str], list[str]] = {}
+    for each in service_host.sites(service, files):
+        for port, own in each.get("families", {}).items():
+            for name in each["names"]:
+                found[port, name] = [*found.get((port, name), []), *own]
+    return found
+
+
+def _refuse_silence(now: _Now, unhelped: list[str], notes: list[str]) -> None:
+    """
+    A restart does not help where a port that somebody listens on answers in neither family: what is wrong with it, or
+    with the question, is not what is about to change. Nor does it help where sockets and files are as they should be.
+    """
+    name = now.view.service.name
+    live = now.view.live
+    silent = [each for each in now.verdicts if not each.families and live.get(each.question.port)]
+    said = [each for each in service_judgement.faults(silent) if each in now.faults]
+    if said:
+        hint = (
+            f"what is asked, and how, can be said in ipv6:services:{name}:probe, and in names and protocols beside it"
+        )
+        raise CommandExecutionError("\n".join(f"{name}: {each}" for each in [*said, hint]))
+    if unhelped and all(found == BOTH for found in now.lasting.values()):
+        told = [f"{name} listens on both families, but {each}" for each in unhelped]
+        raise CommandExecutionError("\n".join(dict.fromkeys([*told, *notes])))
+
+
+def _promised(now: _Now) -> dict[str, Any]:
+    """What will be otherwise when the service has started again: the families of ports, and what names are answered."""
+    answering = {
+        port: [
+            family
+            for family in found
+            if any(family in each.families for each in now.verdicts if each.question.port == port)
+        ]
+        for port, found in now.lasting.items()
+    }
+    found: dict[str, Any] = {}
+    if any(each != BOTH for each in answering.values()):
+        found["listening"] = {
+            "old": {f"tcp/{port}": _words(each) for port, each in answering.items()},
+            "new": {f"tcp/{port}": _words(BOTH) for port in answering},
+        }
+    differing = [
+        service_judgement.title(each.question)
+        for each in now.verdicts
+        if each.wrong and answering[each.question.port] == BOTH
+    ]
+    if differing:
+        found["answering"] = {
+            "old": dict.fromkeys(differing, "not the same over IPv6"),
+            "new": dict.fromkeys(differing, "the same in both families"),
+        }
+    return found
 
 
 def _words(found: list[str]) -> str:
     return " and ".join(found) or "none that would last"
 
 
-def _refuse_what_is_left_out(
-    service: service_host.Daemon, files: plugins.Files, wanted: list[int], value: int, notes: list[str]
-) -> None:
+def _refuse_what_is_left_out(view: service_questions.View, files: plugins.Files, value: int, notes: list[str]) -> None:
     """Refuse before anything is changed if the new configuration would still not suffice."""
-    configured = service_verdict.by_port(service_host.listeners(service, files))
+    configured = service_place.by_port(service_host.listeners(view.service, files), view.place)
     problems = []
-    for number in wanted:
-        listeners = configured.get(f"tcp/{number}", [])
-        served = service_verdict.served(listeners, value)
+    for number in view.ports:
+        listeners = configured.get(number, [])
+        served = service_place.served(listeners, view.place, value)
         missing = " and ".join(family for family in families.FAMILIES if family not in served)
         if missing:
-            problems.append(f"{service.name}: no listener on tcp/{number} is for all addresses of {missing}")
-        elif service_verdict.collide(listeners, value):
+            where = f"for all addresses of {missing}"
+            if view.place.chosen and missing == "ipv6":
+                where += f", or {', '.join(view.place.addresses['ipv6'])}"
+            problems.append(f"{view.service.name}: no listener on tcp/{number} is {where}")
+        elif not view.service.about.get("shares_ports") and service_verdict.collide(listeners, value):
             places = " and ".join(f"{each['file']}:{each['line']}" for each in listeners)
             where = f"where {service_audit.PARAMETER} is {value}"
-            problems.append(f"{service.name}: the listeners on tcp/{number} collide {where}: {places}")
+            problems.append(f"{view.service.name}: the listeners on tcp/{number} collide {where}: {places}")
     if problems:
         raise CommandExecutionError("\n".join([*problems, *notes]))
 
 
-def _refuse_taken_ports(name: str, wanted: list[int], seen: service_audit.Sockets) -> None:
-    for each in seen:
-        if each["transport"] == "tcp" and each["port"] in wanted and each["service"] not in (name, ""):
-            pids = ", ".join(map(str, each["pids"]))
+def _refuse_taken_ports(service: service_host.Daemon, wanted: list[int], seen: service_audit.Sockets) -> None:
+    lent = service_questions.lent(service, seen)
+    for each in lent:
+        if each["port"] in wanted:
             raise CommandExecutionError(
-                f"{name}: tcp/{each['port']} on {each['address']} is taken by {each['service']} (process {pids})"
+                f"{service.name}: {each['unit']} listens on tcp/{each['port']} for it, so its own files do not "
+                "count; name "
+                f"the unit in ipv6:services:{service_audit.SYSTEMD}:units"
+            )
+    for each in seen:
+        if each["transport"] == "tcp" and each["port"] in wanted and each["service"] not in (service.name, ""):
+            raise CommandExecutionError(
+                f"{service.name}: tcp/{each['port']} on {each['address']} is taken by {each['holder']}"
             )
 
 
 def apply(known: Mapping[str, plugins.Service], plan: converge.Plan) -> None:
     """
-    Write the files of a plan, check them, restart the service and wait until it answers on both families.
+    Write the files of a plan, check them, restart the service and wait until it is the same in both families.
 
     known
         All plug-ins, by the names of their services.
@@ -249,20 +355,44 @@ def apply(known: Mapping[str, plugins.Service], plan: converge.Plan) -> None:
     """
     service = service_host.daemon(known, plan["name"])
     _refuse_what_the_kernel_does_not_bear(plan)
+    _refuse_an_address_that_is_not_here(plan)
     mark = service_host.log_mark(service)
     host_files.write(plan["files"])
-    problem = service_host.check(service) if plan["files"] else ""
-    if problem:
-        raise CommandExecutionError(f"the new configuration is refused: {problem}")
+    if plan["files"]:
+        _refuse_a_bad_configuration(service, plan)
     if not plan["restart"]:
         return
     try:
-        service_host.restart(service, plan["timeout"])
-        service_answers.wait(plan["targets"], plan["timeout"])
+        service_host.restart(service, plan["timeout"], service_settings.own(plan["settings"]))
+        files = service_host.installed(service)
+
+        def view() -> service_questions.View:
+            seen = service_audit.sockets(known)["sockets"]
+            return service_questions.view(service, files, seen, plan["settings"], plan["place"])
+
+        service_judgement.wait(view, plan["timeout"])
     except CommandExecutionError as error:
-        lines = service_host.log_since(service, mark)
+        lines = service_host.log_since(service, mark, plan["probed"])
         logged = ["Its log says:", *lines] if lines else []
         raise CommandExecutionError("\n".join([f"{service.name}: {error}", *logged])) from None
+
+
+def _refuse_an_address_that_is_not_here(plan: converge.Plan) -> None:
+    """A daemon that is to bind the published address would not start without it; while predicting, it may come yet."""
+    place = plan["place"]
+    absent = [each for each in place.addresses["ipv6"] if each not in place.held["ipv6"]]
+    for edit in plan["files"].values():
+        for each in absent:
+            if (edit.new or "").count(each) > (edit.old or "").count(each):
+                raise CommandExecutionError(f"{plan['name']}: this host does not have {each}, which is to listen there")
+
+
+def _refuse_a_bad_configuration(service: service_host.Daemon, plan: converge.Plan) -> None:
+    """What the checker did not complain about before is not a habit of this host."""
+    found = service_host.check(service)
+    problem = found.error or "; ".join(sorted(found.complaints - plan["complaints"]))
+    if problem:
+        raise CommandExecutionError(f"the new configuration is refused: {problem}")
 
 
 def undo(known: Mapping[str, plugins.Service], plan: converge.Plan) -> list[converge.Step]:
@@ -282,8 +412,9 @@ def _restart_again(known: Mapping[str, plugins.Service], plan: converge.Plan) ->
     seen = service_audit.sockets(known)["sockets"]
     if plan["sockets"] == _inodes([each for each in seen if each["service"] == plan["name"]]):
         return  # the same sockets: it was never stopped
-    service_host.restart(service_host.daemon(known, plan["name"]), plan["timeout"])
-    service_answers.wait(plan["answered"], plan["timeout"])
+    own = service_settings.own(plan["settings"])
+    service_host.restart(service_host.daemon(known, plan["name"]), plan["timeout"], own)
+    service_judgement.wait_for(plan["answered"], plan["timeout"])
 
 
 def _refuse_what_the_boot_would_not_bear(name: str, demand: int, boot: int) -> None:

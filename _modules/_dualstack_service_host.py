@@ -7,12 +7,12 @@ What is particular to a service comes from its plug-in.
 from __future__ import annotations
 
 import contextlib
-import fnmatch
 import functools
 import glob
 import os
+import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import _dualstack_host_commands as host_commands
@@ -25,6 +25,9 @@ STATUS = 30.0  # seconds
 CHECK = 60.0  # seconds for a service's own checker
 JOURNAL = 10.0  # seconds
 TAIL = 15  # lines of a log that a report shows
+MORE = 40 * TAIL  # lines of it that are read, since many may be about our own questions
+# How logs call a client: Postfix, sshd and HAProxy; Dovecot; nginx; and the beginning of a line of an access log.
+CLIENT = r"dualstack-probe|(?:\bfrom \S*?\[?|\brip=|\bclient:? \[?|^\[?)(?:{})(?![0-9a-f.])"
 MOST = 1 << 16  # characters at the beginning and at the end of an output or a log: more are not read
 LOGS = ("/var/log/syslog", "/var/log/messages", "/var/log/mail.log", "/var/log/daemon.log")
 
@@ -36,9 +39,16 @@ class Daemon(NamedTuple):
     ``about`` has ``files``, where its configuration begins; ``processes``, patterns of "EXE ARGUMENTS"; ``units``,
     patterns of systemd units; ``init``, its name for service(8); ``options``, the keys that only it has in the pillar,
     each with a description of the expected value; ``check``, the command that checks its configuration; and the
-    ``protocols`` of its usual ports. Some also have ``sets_v6only``, whether it sets ``IPV6_V6ONLY`` of all its sockets
-    by itself; ``always``, its keys in the pillar that hold even where it serves both families already; and ``words``,
-    those of its configuration that are about listening, and no secrets: a diff shows them.
+    ``protocols`` of its usual ports. Some also have:
+
+    * ``executables``, patterns of its program, and ``users``, those that its processes may have beside root
+    * ``sets_v6only``, whether it sets ``IPV6_V6ONLY`` of all its sockets by itself
+    * ``shares_ports``, whether two of its sockets may claim the same port
+    * ``sites``, whether it makes use of names and addresses, and ``names``, whether it tells the names that it serves
+    * ``always``, its keys in the pillar that hold even where it serves both families already
+    * ``warns``, statuses of its checker that do not keep it from starting
+    * ``restarts``, whether it has its own commands for that
+    * ``words``, those of its configuration that are about listening, and no secrets: a diff shows them
     """
 
     name: str
@@ -124,7 +134,27 @@ def listeners(service: Daemon, files: plugins.Files) -> list[dict[str, Any]]:
     return found
 
 
-def dual_stack(service: Daemon, files: plugins.Files, options: dict[str, Any], bindv6only: int) -> dict[str, Any]:
+def sites(service: Daemon, files: plugins.Files) -> list[dict[str, Any]]:
+    """
+    The host names that a configuration serves, each with its ``names`` and TCP ``ports``; none where the plug-in does
+    not know.
+
+    service, files
+        As for :py:func:`listeners`. Files that cannot be read have no names.
+    """
+    try:
+        return _asked(service, files, lambda: service.plugin.sites(files)) if service.about.get("names") else []
+    except SaltException:
+        return []
+
+
+def dual_stack(
+    service: Daemon,
+    files: plugins.Files,
+    options: dict[str, Any],
+    bindv6only: int,
+    site: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """
     The same configuration, listening on both families.
 
@@ -134,14 +164,25 @@ def dual_stack(service: Daemon, files: plugins.Files, options: dict[str, Any], b
         The service's own settings.
     bindv6only
         The value of ``net.ipv6.bindv6only`` that will hold when it starts.
+    site
+        The ``names`` and ``addresses`` by which others come, for a plug-in that knows what to do with them.
 
-    Returns what its plug-in does: ``files``, ``bindv6only``, and ``notes``, with no secret in them. Raises as
+    Returns what its plug-in does, with no secret in its sentences: ``files``; ``always``, the texts with only those
+    edits that are needed even where every port answers in both families; ``bindv6only``; ``notes``; and ``missing``,
+    what has no IPv6 and cannot be given it, each with ``names``, ``port`` and what is to be ``said``. Raises as
     :py:func:`listeners` does.
     """
-    found: dict[str, Any] = _asked(service, files, lambda: service.plugin.dual_stack(files, options, bindv6only))
-    if found["notes"]:
-        secrets = _secrets(files)
-        found["notes"] = [secrets_said.quoted(each, service.about.get("words"), secrets) for each in found["notes"]]
+    further = [site] if service.about.get("sites") else []
+    found: dict[str, Any] = {
+        **{"always": {}, "missing": []},
+        **_asked(service, files, lambda: service.plugin.dual_stack(files, options, bindv6only, *further)),
+    }
+    if found["notes"] or found["missing"]:
+        known, secrets = service.about.get("words"), _secrets(files)
+        found["notes"] = [secrets_said.quoted(each, known, secrets) for each in found["notes"]]
+        found["missing"] = [
+            {**each, "said": secrets_said.quoted(each["said"], known, secrets)} for each in found["missing"]
+        ]
     return found
 
 
@@ -159,42 +200,39 @@ def _secrets(files: plugins.Files) -> secrets_said.Secrets:
     return secrets_said.of(each["text"] for each in files.values())
 
 
-def check(service: Daemon) -> str:
+class Checked(NamedTuple):
+    """What a service's own checker has found: why the service would not start, or empty; and its other complaints."""
+
+    error: str
+    complaints: frozenset[str] = frozenset()
+
+
+def check(service: Daemon) -> Checked:
     """
-    The errors that the service's own checker finds in its configuration files; empty if there are none.
+    What the service's own checker finds in its configuration files.
 
     service
         The service.
 
-    No secret of these files is in them.
+    Complaints are what it says with a status that it has for what does not keep the service from starting, the
+    plug-in's ``warns``. No secret of these files is in it. Raises ``CommandExecutionError`` for a checker that is not
+    installed, or does not come to an end.
     """
     words: list[str] = service.about["check"]
-    if not words or not host_commands.which(words[0]):
-        return ""
-    return host_commands.failure(words, CHECK, hide=functools.partial(_discreet, service))
-
-
-def owner(process: Mapping[str, Any], services: Mapping[str, Daemon]) -> str:
-    """
-    The service that a process belongs to.
-
-    process
-        The result of ``service_sockets.process``.
-    services
-        All that are known, by their names.
-
-    By its systemd unit or its command. One without a plug-in is named after its unit, or else its program.
-    """
-    # A blank after a program without arguments, so that `EXE *` matches it as well.
-    commands = (process["command"], f"{process['command']} ")
-    for name, service in services.items():
-        if any(fnmatch.fnmatchcase(process["unit"], each) for each in service.about["units"]):
-            return name
-        if any(fnmatch.fnmatchcase(command, each) for command in commands for each in service.about["processes"]):
-            return name
-    unit: str = process["unit"]
-    program: str = process["name"]
-    return unit.partition(".")[0] if unit.endswith((".service", ".socket")) else program
+    if not words:
+        return Checked("")
+    if not host_commands.which(words[0]):
+        raise CommandExecutionError(f"{service.name}: its configuration cannot be checked: {words[0]} is not installed")
+    try:
+        done = host_commands.output(words, CHECK)
+    except host_commands.TooMuch as error:
+        raise CommandExecutionError(f"{service.name}: its configuration could not be checked: {error}") from None
+    if not done.retcode:
+        return Checked("")
+    hide = functools.partial(_discreet, service)
+    if done.retcode in service.about.get("warns", ()):
+        return Checked("", frozenset(hide(f"{done.stdout}\n{done.stderr}").splitlines()))
+    return Checked(host_commands.ended(" ".join(words), done.retcode, done.words(hide)))
 
 
 def running(service: Daemon) -> bool:
@@ -213,21 +251,25 @@ def running(service: Daemon) -> bool:
     return not done.retcode
 
 
-def restart(service: Daemon, patience: float) -> None:
+def restart(service: Daemon, patience: float, options: dict[str, Any] | None = None) -> None:
     """
     Stop a service and start it again. Never a reload: most daemons keep their listeners then, and some die.
 
     service
         The service.
     patience
-        Seconds after which the command is killed.
+        Seconds after which a command is killed.
+    options
+        The service's own settings, by which a plug-in may have commands of its own: ``restarts`` of its facts.
 
     Raises ``CommandExecutionError`` with what it said, without the secrets of its configuration.
     """
     hide = functools.partial(_discreet, service)
-    done = host_commands.run(_command(service, "restart"), patience, hide=hide)
-    if done.retcode:
-        raise CommandExecutionError(done.sentence)
+    own = service.plugin.restart(configuration(service), options or {}) if service.about.get("restarts") else []
+    for words in own or [_command(service, "restart")]:
+        done = host_commands.run(words, patience, hide=hide)
+        if done.retcode:
+            raise CommandExecutionError(done.sentence)
 
 
 def _command(service: Daemon, verb: str) -> list[str]:
@@ -261,7 +303,7 @@ def log_mark(service: Daemon) -> dict[str, Any]:
     return {"time": time.time(), "files": sizes}
 
 
-def log_since(service: Daemon, mark: dict[str, Any]) -> list[str]:
+def log_since(service: Daemon, mark: dict[str, Any], probed: Iterable[str] = ()) -> list[str]:
     """
     What a service has logged since then: the last lines, without the secrets of its configuration.
 
@@ -269,11 +311,13 @@ def log_since(service: Daemon, mark: dict[str, Any]) -> list[str]:
         The service.
     mark
         From :py:func:`log_mark`.
+    probed
+        Addresses of this host on which the service was asked: what it says of a client from there is about ourselves.
     """
     lines: list[str] = []
     journal = host_commands.which("journalctl")
     if journal and os.path.isdir("/run/systemd/system"):  # sd_booted(3)
-        since = ["--since", f"@{mark['time']:.0f}", "--no-pager", "-q", "-o", "cat", "-n", str(TAIL)]
+        since = ["--since", f"@{mark['time']:.0f}", "--no-pager", "-q", "-o", "cat", "-n", str(MORE)]
         units = [word for unit in service.about["units"] for word in ("-u", unit)]
         try:
             lines += host_commands.output([journal, *since, *units], JOURNAL).stdout.splitlines()
@@ -284,7 +328,9 @@ def log_since(service: Daemon, mark: dict[str, Any]) -> list[str]:
             lines += _added(path, mark["files"].get(path, 0))
         except OSError as error:  # as above; it may just be rotated
             lines.append(f"({path} could not be read: {error.strerror})")
-    said = _discreet(service, "\n".join(line for line in lines if line.strip()))
+    ourselves = re.compile(CLIENT.format("|".join(map(re.escape, probed)) or "$."))
+    told = [line for line in lines if line.strip() and not ourselves.search(line)]
+    said = _discreet(service, "\n".join(told[-TAIL:]))
     return [host_commands.in_one_line(line) for line in said.splitlines()[-TAIL:]]
 
 
@@ -297,7 +343,7 @@ def _added(path: str, before: int) -> list[str]:
         "utf-8", "surrogateescape"
     )  # as its secrets are
     whole = added if start == before else added.partition("\n")[2]
-    return whole.splitlines()[-TAIL:]
+    return whole.splitlines()[-MORE:]
 
 
 def _logs(name: str) -> list[str]:

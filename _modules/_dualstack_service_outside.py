@@ -8,22 +8,20 @@ callers run anything on the master.
 
 from __future__ import annotations
 
-import ipaddress
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import _dualstack_converge as converge
 import _dualstack_plugins as plugins
-import _dualstack_service_answers as service_answers
+import _dualstack_service_place as service_place
+import _dualstack_service_questions as service_questions
 import _dualstack_service_settings as service_settings
 import salt.utils.network
 from salt.exceptions import CommandExecutionError, SaltInvocationError
 
 CONNECT = 5  # seconds for one connection
 PATIENCE = 20  # seconds for the answer of the prober, or the master
-# Addresses that cannot be reached from outside (RFC 1918, RFC 6598): a host behind NAT has another one there.
-PRIVATE = [ipaddress.IPv4Network(each) for each in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")]
 MASTER = "master"
 
 
@@ -67,12 +65,15 @@ def reach(
             raise SaltInvocationError(f"{key}: {each}")
     if not services:
         return converge.Finding(True, f"skipped: no service is declared that {prober} could connect to")
-    addresses, private = _addresses(address)
+    place = service_place.here([], address)
+    place = place._replace(held=place.addresses)  # whether this host has it is what others find out
+    service_place.refuse_one_family(place)
+    private = list(filter(service_place.private, salt.utils.network.ip_addrs()))
     lines = []
     connects: dict[str, list[bool]] = {}
     for name, settings in services.items():
-        for port in service_settings.ports(settings) or service_answers.open_ports(known, name):
-            for each in addresses:
+        for port, found in _asked(known, name, settings or {}, place):
+            for each in (address for own in found.values() for address in own if address not in private):
                 done, said = connect(master, prober, each, port)
                 connects.setdefault("ipv6" if ":" in each else "ipv4", []).append(done)
                 lines.append(f"{name}: tcp/{port} on {each}: {said}")
@@ -80,6 +81,17 @@ def reach(
     if "ipv6" in connects and not any(connects["ipv6"]):
         lines.append(f"{prober} reaches nothing over IPv6: does it have IPv6 itself?")
     return converge.Finding(all(map(all, connects.values())), "\n".join([f"tested from {prober}:", *lines]))
+
+
+def _asked(
+    known: Mapping[str, plugins.Service], name: str, settings: Mapping[str, Any], place: service_place.Place
+) -> Iterator[tuple[int, service_place.Addresses]]:
+    """The ports of a service, and the addresses at which each is tried. One with declared ports needs no plug-in."""
+    if name not in known and service_settings.ports(settings):
+        yield from ((port, place.held) for port in service_settings.ports(settings))
+        return
+    seen = service_questions.of(known, name, settings, place)
+    yield from ((port, service_place.asked(seen.live.get(port, []), place)) for port in seen.ports)
 
 
 def connect(master: Master, prober: str, address: str, port: int) -> tuple[bool, str]:
@@ -157,12 +169,3 @@ def errors(minion: str, prober: Any = None, address: Any = None) -> list[str]:
     if address is not None and not (isinstance(address, str) and salt.utils.network.is_ipv6(address)):
         return [f"{address!r} is not an IPv6 address"]
     return []
-
-
-def _addresses(published: str | None) -> tuple[list[str], list[str]]:
-    """The addresses by which others could reach this host, and those by which they cannot."""
-    held = service_answers.public_addresses()
-    four = [each for each in held if ":" not in each]
-    private = [each for each in four if any(ipaddress.IPv4Address(each) in network for network in PRIVATE)]
-    six = [published] if published else [each for each in held if ":" in each]
-    return [*(each for each in four if each not in private), *six], private

@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import _dualstack_dns_address as dns_address
+import _dualstack_dns_values as dns_values
 import _dualstack_plugins as plugins
 import _dualstack_service_audit as service_audit
 import _dualstack_service_outside as service_outside
+import _dualstack_service_place as service_place
 import _dualstack_service_settings as service_settings
 import _dualstack_settings as settings
 from salt.exceptions import SaltInvocationError
@@ -104,6 +107,21 @@ def exceptions(pillar: Pillar, key: str | None) -> list[str]:
         place = settings.place_beside(str(key), "sysctl_except")
         raise SaltInvocationError(f"{place}: expected a list of services, found {found!r}")
     return list(found or [])
+
+
+def place(pillar: Pillar, key: str | None, address: str | None = None) -> service_place.Place:
+    """
+    Where others find this host, by the parts ``dns`` and ``tunnel`` beside the services; none of them has to be there.
+
+    pillar, key
+        As for :py:func:`one`.
+    address
+        The IPv6 address that is published, if it is not to be taken from the pillar.
+    """
+    dns, tunnel = (settings.beside(pillar, key, part) if key else {} for part in ("dns", "tunnel"))
+    names = dns.get("names")
+    told = [dns_values.canonical(each) for each in names or [] if dns_values.is_host_name(each)]
+    return service_place.here(told, address or dns_address.published(dns, tunnel))
 
 
 def prober(pillar: Pillar, key: str | None) -> Any:

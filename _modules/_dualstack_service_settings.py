@@ -5,14 +5,21 @@ The settings of services, as in the pillar ``ipv6:services``, and their errors.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import _dualstack_dns_values as dns_values
 import _dualstack_plugins as plugins
 import _dualstack_service_probe as service_probe
 from salt.exceptions import SaltInvocationError
 
-COMMON = ("ports", "protocols", "timeout")  # the keys that every service has
+COMMON = ("ports", "protocols", "names", "probe", "timeout")  # the keys that every service has
+PROBE = {  # the keys of `probe`, for one port: what is expected
+    "seconds": "a number of seconds up to 300",
+    "name": "the name of a host",
+    "path": "the path of a page, such as /status",
+    "proxy": "v1 or v2, the version of the PROXY protocol",
+}
 TIMEOUT = 120  # seconds for a service to stop, and as many to answer after its start
 CHECKS = 120  # seconds for looking at a service, and for its own checker
 NUMBER = re.compile("[0-9]{1,5}")
@@ -64,6 +71,29 @@ def ports(settings: Mapping[str, Any] | None) -> list[int]:
     return list((settings or {}).get("ports") or [])
 
 
+def names(settings: Mapping[str, Any] | None) -> list[str]:
+    """
+    The names by which a service is asked, if it has its own.
+
+    settings
+        A service's; valid.
+    """
+    return [dns_values.canonical(each) for each in (settings or {}).get("names") or []]
+
+
+def probe(settings: Mapping[str, Any] | None, port: int) -> dict[str, Any]:
+    """
+    How one port is asked: ``seconds``, ``name``, ``path`` and ``proxy``, as far as they were declared.
+
+    settings
+        A service's; valid.
+    port
+        TCP.
+    """
+    declared = (settings or {}).get("probe") or {}
+    return dict(declared.get(port) or declared.get(str(port)) or {})
+
+
 def bound(settings: Mapping[str, Any] | None) -> float:
     """
     Seconds for all that is done to a service: checks, a restart, and waiting for its answers.
@@ -72,7 +102,18 @@ def bound(settings: Mapping[str, Any] | None) -> float:
         A service's.
     """
     timeout = (settings or {}).get("timeout", TIMEOUT)
-    return 3 * (timeout if isinstance(timeout, (int, float)) else TIMEOUT) + CHECKS
+    return 3 * (timeout if isinstance(timeout, (int, float)) else TIMEOUT) + CHECKS + 3 * _longest(settings or {})
+
+
+def _longest(settings: Mapping[str, Any]) -> float:
+    """The longest time that an answer may take, by the settings, which may be wrong."""
+    declared = settings.get("probe")
+    each = (
+        [found.get("seconds") for found in declared.values() if isinstance(found, dict)]
+        if isinstance(declared, dict)
+        else []
+    )
+    return max((float(found) for found in each if isinstance(found, (int, float))), default=0.0)
 
 
 def protocols(settings: Mapping[str, Any] | None) -> dict[int, str]:
@@ -96,7 +137,12 @@ def own(settings: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def _service_errors(plugin: plugins.Service, settings: dict[Any, Any]) -> list[str]:
-    problems = [*_port_errors(settings), *_protocol_errors(settings)]
+    problems = [
+        *_port_errors(settings),
+        *_protocol_errors(settings),
+        *_name_errors(settings.get("names")),
+        *_probe_errors(settings.get("probe")),
+    ]
     timeout = settings.get("timeout", TIMEOUT)
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout <= 3600:
         problems.append(f"timeout: {timeout!r} is not a number of seconds up to 3600")
@@ -137,6 +183,44 @@ def _protocol_errors(settings: dict[Any, Any]) -> list[str]:
     if not problems and len(set(numbers)) < len(numbers):
         problems.append(f"protocols: {found!r} has a port twice; expected each once")
     return problems
+
+
+def _name_errors(found: Any) -> list[str]:
+    if found is None or (isinstance(found, list) and found and all(map(dns_values.is_host_name, found))):
+        return []
+    return [f"names: {found!r} is not a list of names of hosts, such as [www.example.org]"]
+
+
+def _probe_errors(found: Any) -> list[str]:
+    if found is None:
+        return []
+    if not isinstance(found, dict):
+        return [f"probe: expected a mapping such as {{443: {{path: /status}}}}, found {found!r}"]
+    problems = []
+    for port, options in found.items():
+        number = int(port) if isinstance(port, str) and NUMBER.fullmatch(port) else port
+        if not _is_port(number):
+            problems.append(f"probe: {port!r} is not a port; expected a number from 1 to 65535")
+        elif not isinstance(options, dict):
+            problems.append(f"probe:{port}: expected a mapping of {', '.join(PROBE)}, found {options!r}")
+        else:
+            problems += [f"probe:{port}:{each}" for each in _option_errors(options)]
+    return problems
+
+
+def _option_errors(options: dict[Any, Any]) -> list[str]:
+    valid: dict[str, Callable[[Any], Any]] = {
+        "seconds": lambda value: isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= 300,
+        "name": dns_values.is_host_name,
+        "path": lambda value: isinstance(value, str) and re.fullmatch(r"/[!-~]{0,1000}", value),
+        "proxy": lambda value: value in ("v1", "v2"),
+    }
+    problems = [f"{key}: unknown key; expected one of {', '.join(PROBE)}" for key in options if key not in PROBE]
+    return problems + [
+        f"{key}: {value!r} is not {PROBE[key]}"
+        for key, value in options.items()
+        if key in PROBE and not valid[key](value)
+    ]
 
 
 def _is_port(value: Any) -> bool:

@@ -18,11 +18,13 @@ with _dualstack_rooms.fresh(__file__):
     import _dualstack_converge as converge
     import _dualstack_dns_address as dns_address
     import _dualstack_plugins as plugins
-    import _dualstack_service_answers as service_answers
     import _dualstack_service_audit as service_audit
     import _dualstack_service_change as service_change
+    import _dualstack_service_judgement as service_judgement
     import _dualstack_service_outside as service_outside
     import _dualstack_service_pillar as service_pillar
+    import _dualstack_service_place as service_place
+    import _dualstack_service_questions as service_questions
     import _dualstack_service_settings as service_settings
     import _dualstack_settings as settings
 if TYPE_CHECKING:
@@ -44,9 +46,11 @@ def sockets() -> dict[str, Any]:
     Returns ``sockets`` and ``unseen``. Each of ``sockets``, sorted::
 
         {"transport": "tcp", "family": "ipv6", "address": "::", "port": 25, "interface": "", "v6only": False,
-         "families": ["ipv4", "ipv6"], "uid": 0, "inode": 12345, "pids": [812], "service": "postfix"}
+         "families": ["ipv4", "ipv6"], "uid": 0, "inode": 12345, "pids": [812], "service": "postfix",
+         "holder": "postfix (process 812, user root)"}
 
-    ``families`` are those that the socket really serves, and ``service`` is the one that its process belongs to.
+    ``families`` are those that the socket really serves, and ``service`` is the one that its process belongs to, by its
+    program, user and systemd unit.
     ``unseen`` holds a sentence for all that this user could not see. Raises ``CommandExecutionError`` where a plug-in
     cannot be loaded.
 
@@ -88,6 +92,8 @@ def probe(
     ports: list[int] | None = None,
     protocols: dict[int, str] | None = None,
     addresses: list[str] | None = None,
+    names: list[str] | None = None,
+    settings: dict[int, dict[str, Any]] | None = None,
 ) -> list[dict[str, Any]]:
     """
     Check whether a service answers, on each family and port.
@@ -100,8 +106,13 @@ def probe(
         The protocol of a port, if it is not the usual one: ``{8443: https}``.
     addresses
         Of this host; by default ``127.0.0.1`` and ``::1``.
+    names
+        The host names to ask for; by default those that it is configured for, as far as its plug-in knows them.
+    settings
+        How a port is asked, as ``probe`` in the pillar: ``{443: {path: /status, proxy: v2, seconds: 20}}``.
 
-    Returns for each ``address``, ``port``, ``protocol``, ``answers``, ``banner``, ``error`` and ``seconds``. Raises
+    Returns for each ``address``, ``port``, ``protocol``, ``name``, ``answers``, ``banner``, ``error``, ``seconds``, and
+    ``look``: what is compared between the families, such as the status of a page, and the key of a certificate. Raises
     ``SaltInvocationError`` for wrong arguments, and ``CommandExecutionError`` where there is no port to ask.
 
     CLI Example:
@@ -111,8 +122,11 @@ def probe(
         salt '*' service_listen.probe ssh '[22]'
         salt '*' service_listen.probe apache2 ports='[8443]' protocols='{8443: https}'
     """
-    given = _given(ports=ports, protocols=protocols)
-    return service_answers.ask(plugins.services(__salt__), name, given, addresses)
+    given = _given(ports=ports, protocols=protocols, names=names, probe=settings)
+    place = service_place.at(addresses or service_place.ITSELF)
+    seen = service_questions.of(plugins.services(__salt__), name, given, place)
+    verdicts = service_judgement.of_service(seen)
+    return [answer for each in verdicts for own in each.answers.values() for answer in own]
 
 
 def plan(name: str, bindv6only: int | None = None, **options: Any) -> str:
@@ -172,6 +186,9 @@ def dual_stack(
     name: str,
     ports: list[int] | None = None,
     protocols: dict[int, str] | None = None,
+    names: list[str] | None = None,
+    probe: dict[int, dict[str, Any]] | None = None,
+    address: str | None = None,
     timeout: float | None = None,
     bindv6only: int | None = None,
     pillar: str | None = None,
@@ -184,10 +201,16 @@ def dual_stack(
     name
         The service.
     ports
-        The TCP ports that have to answer. By default those that it is configured for, that are open to all, and that
-        answer in one family at least.
+        The TCP ports that have to answer. By default those that it is configured for, and that are open to others.
     protocols
         The protocol of a port, if it is not the usual one: ``{8443: https}``.
+    names
+        The host names by which it is asked; by default those of ``dns`` in the pillar, or else those that it is
+        configured for.
+    probe
+        How a port is asked: ``{443: {path: /status, proxy: v2, seconds: 20, name: www.example.org}}``.
+    address
+        The IPv6 address that is published; by default as the pillar has it, or else all global ones of this host.
     timeout
         Seconds for the service to stop and start, and as many to answer then; by default 120.
     bindv6only
@@ -212,11 +235,13 @@ def dual_stack(
     """
     known = plugins.services(__salt__)
     own = {key: each for key, each in kwargs.items() if not converge.is_salts_own(key)}
-    given = {**_given(ports=ports, protocols=protocols, timeout=timeout), **own}
+    given = {**_given(ports=ports, protocols=protocols, names=names, probe=probe, timeout=timeout), **own}
 
     def wanted() -> converge.Plan:
         value = service_pillar.bindv6only(__pillar__, pillar) if bindv6only is None else bindv6only
-        return service_change.plan(known, name, {**service_pillar.one(__pillar__, pillar, name, known), **given}, value)
+        settings = {**service_pillar.one(__pillar__, pillar, name, known), **given}
+        service_settings.refuse({name: settings}, known)
+        return service_change.plan(known, name, settings, value, service_pillar.place(__pillar__, pillar, address))
 
     change = converge.Change(
         f"{service_change.PART}{name}",
@@ -287,6 +312,8 @@ def answering(
     ports: list[int] | None = None,
     protocols: dict[int, str] | None = None,
     addresses: list[str] | None = None,
+    names: list[str] | None = None,
+    probe: dict[int, dict[str, Any]] | None = None,
     pillar: str | None = None,
     test: bool | None = None,
     **kwargs: Any,
@@ -301,10 +328,13 @@ def answering(
     protocols
         The protocol of a port, if it is not the usual one.
     addresses
-        The addresses to ask; by default all of this host but loopback and link-local ones.
+        The addresses to ask; by default those of IPv4 by which others come, and the one of IPv6 that is published, or
+        else all global ones of this host.
+    names, probe
+        The host names by which it is asked, and how, as for :py:func:`dual_stack`.
     pillar
-        The key of the services' settings in the pillar, ``ipv6:services``: ``ports`` and ``protocols`` of this one are
-        taken from there, where they are not given.
+        The key of the services' settings in the pillar, ``ipv6:services``: what is not given is taken from there, the
+        names and the published address from ``dns`` and ``tunnel`` beside it.
     test
         Do not ask; by default as Salt is configured.
 
@@ -323,13 +353,16 @@ def answering(
         return service_pillar.one(__pillar__, pillar, name, known)
 
     def find() -> converge.Finding:
-        wanted = {**asked(), **_given(ports=ports, protocols=protocols)}
-        answers = service_answers.ask(known, name, wanted, addresses or service_answers.public_addresses())
-        lines = [
-            f"tcp/{each['port']} on {each['address']}: {': '.join(filter(None, (each['error'], each['banner'])))}"
-            for each in answers
-        ]
-        return converge.Finding(all(each["answers"] for each in answers), "\n".join(lines))
+        wanted = {**asked(), **_given(ports=ports, protocols=protocols, names=names, probe=probe)}
+        place = service_pillar.place(__pillar__, pillar)
+        if addresses:
+            place = service_place.at(addresses, place.names)
+        else:
+            service_place.refuse_one_family(place)
+        verdicts = service_judgement.of_service(service_questions.of(known, name, wanted, place))
+        wrong = service_judgement.faults(verdicts)
+        lines = [*service_judgement.heard(verdicts), *wrong, *service_judgement.remarks(verdicts)]
+        return converge.Finding(not wrong, "\n".join(lines))
 
     return converge.look(name, find, kwargs, f"{name} was not asked" if converge.tested(test, __opts__) else "", asked)
 

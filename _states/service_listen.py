@@ -51,6 +51,9 @@ def dual_stack(
     name: str,
     ports: list[int] | None = None,
     protocols: dict[int, str] | None = None,
+    names: list[str] | None = None,
+    probe: dict[int, dict[str, Any]] | None = None,
+    address: str | None = None,
     timeout: float | None = None,
     bindv6only: int | None = None,
     pillar: str | None = None,
@@ -62,27 +65,36 @@ def dual_stack(
     name
         The service: ``dovecot``, ``postfix``, ``ejabberd``, ``apache2``, ... Each has a plug-in, ``listen_<service>``.
     ports
-        The TCP ports that have to answer. By default those that it is configured for, that are open to all, and that
-        answer in one family at least.
+        The TCP ports that have to answer. By default those that it is configured for, and that are open to others.
     protocols
         The protocol of a port, if it is not the usual one: ``{8443: https}``.
+    names
+        The host names by which it is asked; by default those of ``dns`` in the pillar, or else those that it is
+        configured for.
+    probe
+        How a port is asked: ``{443: {path: /status, proxy: v2, seconds: 20, name: www.example.org}}``.
+    address
+        The IPv6 address that is published; by default as the pillar has it, or else all global ones of this host.
     timeout
         Seconds for the service to stop and start, and as many to answer then; by default 120.
     bindv6only
         The value of ``net.ipv6.bindv6only`` that will hold when the service starts, for a run that sets it before.
         By default the live one.
     pillar
-        The key of the services' settings in the pillar, ``ipv6:services``: those of this one are taken from there, and
-        ``bindv6only`` from ``sysctl`` beside it, ``ipv6:sysctl:net.ipv6.bindv6only``.
+        The key of the services' settings in the pillar, ``ipv6:services``: those of this one are taken from there,
+        ``bindv6only`` from ``sysctl`` beside it, ``ipv6:sysctl:net.ipv6.bindv6only``, and the names and the address
+        from ``dns`` and ``tunnel``.
 
     All other arguments are the service's own, such as Postfix's ``mynetworks`` or ejabberd's ``listeners``.
 
-    A service that answers on both families is left alone, whatever its files say. Otherwise its configuration is
-    changed in the words that need it, checked with the service's own checker, and the service restarted. If it then
-    does not answer on both families, its old files are restored and it is restarted again. One that does not run is not
+    A service that is over IPv6 what it is over IPv4 keeps its listeners, whatever its files say. Otherwise its
+    configuration is changed in the words that need it, checked with the service's own checker, and the service
+    restarted. If it then is not the same in both families, its old files are restored and it is restarted again. What
+    one of its sites lacks, or a list of those who may relay, is always added. A service that does not run is not
     started.
     """
-    given = {"ports": ports, "protocols": protocols, "timeout": timeout, "bindv6only": bindv6only, "pillar": pillar}
+    asked = {"ports": ports, "protocols": protocols, "names": names, "probe": probe, "address": address}
+    given = {**asked, "timeout": timeout, "bindv6only": bindv6only, "pillar": pillar}
     done: dict[str, Any] = __salt__["service_listen.dual_stack"](name, **given, test=_test(kwargs), **kwargs)
     return done
 
@@ -123,11 +135,13 @@ def answering(
     ports: list[int] | None = None,
     protocols: dict[int, str] | None = None,
     addresses: list[str] | None = None,
+    names: list[str] | None = None,
+    probe: dict[int, dict[str, Any]] | None = None,
     pillar: str | None = None,
     **kwargs: Any,
 ) -> dict[str, Any]:
     """
-    A service answers on this host's addresses of both families.
+    A service answers on this host's addresses of both families, and says the same.
 
     name
         The service.
@@ -136,14 +150,22 @@ def answering(
     protocols
         The protocol of a port, if it is not the usual one.
     addresses
-        The addresses to ask; by default all of this host but loopback and link-local ones.
+        The addresses to ask; by default those of IPv4 by which others come, and the one of IPv6 that is published, or
+        else all global ones of this host.
+    names, probe
+        The host names by which it is asked, and how, as for ``dual_stack``.
     pillar
-        The key of the services' settings in the pillar, ``ipv6:services``: ``ports`` and ``protocols`` of this one are
-        taken from there.
+        The key of the services' settings in the pillar, ``ipv6:services``: what is not given is taken from there, the
+        names and the published address from ``dns`` and ``tunnel`` beside it.
+
+    Each name is asked in both families, and the answers are compared: the status of a page and the page itself, where
+    it redirects to, certificates, greetings and capabilities, the host keys of SSH. What fails in both is told, and no
+    failure.
 
     Changes nothing. Under ``test=True`` the service is not asked, since it may be changed before.
     """
-    given = {"ports": ports, "protocols": protocols, "addresses": addresses, "pillar": pillar}
+    asked = {"ports": ports, "protocols": protocols, "addresses": addresses}
+    given = {**asked, "names": names, "probe": probe, "pillar": pillar}
     done: dict[str, Any] = __salt__["service_listen.answering"](name, **given, test=_test(kwargs), **kwargs)
     return done
 

@@ -17,7 +17,7 @@ import _dualstack_firewall_commands as firewall_commands
 import _dualstack_host_commands as host_commands
 import _dualstack_host_lock as host_lock
 import _dualstack_host_time as host_time
-import _dualstack_service_answers as service_answers
+import _dualstack_service_judgement as service_judgement
 import _dualstack_service_host as service_host
 import _dualstack_service_probe as service_probe
 import _dualstack_service_settings as service_settings
@@ -144,8 +144,8 @@ def test_a_service_that_never_ends_its_greeting(talk: Any, protocol: str) -> Non
     with server(talk) as port:
         target = {"address": HOST, "port": port, "protocol": protocol}
         began = time.monotonic()
-        with pytest.raises(CommandExecutionError, match="^it did not answer within 1.5 s: tcp/"):
-            service_answers.wait([target] * 40, 1.5)
+        with pytest.raises(CommandExecutionError, match="^it did not answer as it should within 1.5 s: tcp/"):
+            service_judgement.wait_for([target] * 40, 1.5)
         assert time.monotonic() - began < 1.5 + 4
         with host_time.within(0.5):
             (answer,) = service_probe.probe_all([target])

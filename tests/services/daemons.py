@@ -11,7 +11,9 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(os.environ.get("LAB_ROOT", "/nowhere"))
 BINDV6ONLY = Path("/proc/sys/net/ipv6/bindv6only")
@@ -22,6 +24,8 @@ FOLDERS = {
     "dovecot": ["/etc/dovecot"],
     "postfix": ["/etc/postfix", "/etc/init.d/postfix"],
     "ejabberd": ["/etc/ejabberd"],
+    "nginx": ["/etc/nginx"],
+    "haproxy": ["/etc/haproxy"],
 }
 
 
@@ -47,6 +51,14 @@ def wait_for(*ports: int, family: str = "ipv4") -> None:
     while not all(answers(port, family) for port in ports):
         assert time.monotonic() < deadline, f"{ports} are not open: {run('ss', '-ltnp')}"
         time.sleep(0.05)
+
+
+def wait_until(holds: Callable[[], Any]) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline, run("ss", "-ltnp")
+        time.sleep(0.2)
 
 
 def stop(name: str, *ports: int) -> None:

@@ -115,6 +115,10 @@ def test_who_is_to_look_from_outside(modules: Any) -> None:
     assert (done.result, done.comment) == (None, "prober was not asked")
 
 
+WRONG: dict[str, Any] = {
+    **{"ports": [0], "protocols": {143: "gopher"}, "names": ["www"], "probe": {"x": {}, 143: {"proxy": 2}}},
+    **{"timeout": 0, "prots": 1},
+}
 BROKEN: dict[str, tuple[Any, str]] = {
     "nothing": ({}, "ipv6:services: expected a mapping in the pillar, found nothing"),
     "a list": ({"services": ["dovecot"]}, "ipv6:services: expected a mapping in the pillar, found a list"),
@@ -124,12 +128,15 @@ BROKEN: dict[str, tuple[Any, str]] = {
     ),
     "no settings": ({"services": {"dovecot": 143}}, "ipv6:services:dovecot: expected a mapping, found 143"),
     "all at once": (
-        {"services": {"dovecot": {"ports": [0], "protocols": {143: "gopher"}, "timeout": 0, "prots": 1}}},
+        {"services": {"dovecot": WRONG}},
         "ipv6:services:dovecot:ports: [0] is not a list of TCP ports, such as [25, 587]\n"
-        "ipv6:services:dovecot:protocols: 143: 'gopher' is not a port and its protocol; expected ftp, http, https, "
-        "imap, imaps, pop3, pop3s, smtp, smtps, ssh, tcp, tls, xmpp, xmpp-server\n"
+        "ipv6:services:dovecot:protocols: 143: 'gopher' is not a port and its protocol; expected dns, ftp, http, "
+        "https, imap, imaps, mysql, pop3, pop3s, postgresql, smtp, smtps, ssh, tcp, tls, xmpp, xmpp-server\n"
+        "ipv6:services:dovecot:names: ['www'] is not a list of names of hosts, such as [www.example.org]\n"
+        "ipv6:services:dovecot:probe: 'x' is not a port; expected a number from 1 to 65535\n"
+        "ipv6:services:dovecot:probe:143:proxy: 2 is not v1 or v2, the version of the PROXY protocol\n"
         "ipv6:services:dovecot:timeout: 0 is not a number of seconds up to 3600\n"
-        "ipv6:services:dovecot:prots: unknown key; expected one of ports, protocols, timeout, explicit",
+        "ipv6:services:dovecot:prots: unknown key; expected one of ports, protocols, names, probe, timeout, explicit",
     ),
 }
 

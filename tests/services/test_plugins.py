@@ -60,7 +60,7 @@ def test_its_settings_are_known_and_judged(states: Any, toyd: None) -> None:
         return str(done.comment)
 
     assert refused(greeting="two words") == "toy:greeting: 'two words' is not a word"
-    expected = "expected one of ports, protocols, timeout, greeting"
+    expected = "expected one of ports, protocols, names, probe, timeout, greeting"
     assert refused(greting="hi") == f"toy:greting: unknown key; {expected}"
 
 

@@ -14,6 +14,8 @@ import _dualstack_service_probe as service_probe
 import pytest
 import yaml
 
+from . import daemons
+
 PARAMETER = "net.ipv6.bindv6only"
 
 
@@ -50,18 +52,18 @@ def test_the_example_is_without_errors(modules: Any) -> None:
 @pytest.mark.parametrize(
     ("services", "said"),
     [
-        ({"qmail": {}}, "ipv6:services:qmail: not a service that is known; expected one of apache2, dovecot"),
+        ({"qmail": {}}, "ipv6:services:qmail: not a service that is known; expected one of apache2, coturn, dovecot, "),
         ({"dovecot": [143]}, "ipv6:services:dovecot: expected a mapping, found [143]"),
         ({"dovecot": {"ports": [0]}}, "ipv6:services:dovecot:ports: [0] is not a list of TCP ports"),
         ({"postfix": {"mynetworks": ["::1/128"]}}, "ipv6:services:postfix:mynetworks:"),
         ({"ejabberd": {"listeners": "both"}}, "ipv6:services:ejabberd:listeners: 'both'"),
         (
             {"ejabberd": {"lissteners": "split"}},
-            "ipv6:services:ejabberd:lissteners: unknown key; expected one of ports, protocols, timeout, listeners",
+            "ipv6:services:ejabberd:lissteners: unknown key; expected one of ports, protocols, names, probe, ",
         ),
         (
             {"nginx": {"listeners": "split"}},
-            "ipv6:services:nginx:listeners: unknown key; expected one of ports, protocols, timeout",
+            "ipv6:services:nginx:listeners: unknown key; expected one of ports, protocols, names, probe, ",
         ),
         (["dovecot"], "ipv6:services: expected a mapping of services, found a list"),
     ],
@@ -98,31 +100,20 @@ def test_passwords_are_not_shown(modules: Any, tmp_path: Path) -> None:
 def test_every_service_says_what_it_is(modules: Any) -> None:
     services = service_host.daemons(plugins.services(modules))
     assert {"apache2", "dovecot", "ejabberd", "postfix"} <= set(services)
+    daemons.run("service", "unbound", "start")  # its first start makes a file that its checker wants
+    daemons.stop("unbound", 53)
     for name, service in services.items():
         about = service.about
         assert {"files", "processes", "units", "init", "options", "check", "protocols"} <= set(about), name
         assert (f"listen_{name}.errors" in modules) == bool(about["options"]), name
         assert set(about["protocols"].values()) <= set(service_probe.protocols())
+        if name in ("exim4", "stunnel4"):  # Debian allows one mail server at a time; a tunnel has no usual file
+            continue
         # As Debian has configured it, its listeners are seen, and it is dual-stack or can become so.
         files = service_host.configuration(service)
         assert files, name
-        assert service_host.check(service) == ""
+        assert service_host.check(service).error == ""
         assert isinstance(modules[f"listen_{name}.listeners"](files), list)
-
-
-def test_a_process_is_known_by_its_unit_or_its_command(modules: Any) -> None:
-    process = {"command": "/usr/lib/postfix/sbin/master -w", "unit": "", "name": "master"}
-    services = service_host.daemons(plugins.services(modules))
-
-    def owner(**given: str) -> str:
-        return service_host.owner({**process, **given}, services)
-
-    assert owner() == "postfix"
-    assert owner(command="x", unit="postfix@-.service") == "postfix"
-    assert owner(command="/opt/master", unit="salt-master.service") == "salt-master"
-    assert owner(command="/opt/master", unit="session-1.scope") == "master"
-    rabbit = "/usr/lib/erlang/erts-13.1.5/bin/beam.smp -W w -- -s rabbit boot"
-    assert owner(command=rabbit, unit="", name="beam.smp") == "beam.smp"
 
 
 def test_files_keep_their_mode(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import types
+
+from pathlib import Path
 from typing import Any
 
 import _dualstack_firewall_trial as firewall_trial
@@ -10,9 +11,11 @@ import _dualstack_firewall_view as firewall_view
 import _dualstack_pillar as pillar
 import _dualstack_report as report
 import _dualstack_report_names as report_names
+import _dualstack_service_allowed as service_allowed
 import _dualstack_service_audit as service_audit
 import _dualstack_service_host as service_host
 import _dualstack_service_probe as service_probe
+import _dualstack_service_probe_udp as service_probe_udp
 import pytest
 import salt.utils.network
 from salt.exceptions import CommandExecutionError, SaltInvocationError
@@ -38,6 +41,7 @@ class Host:
         self.untested = ""
         self.tried: list[str] = []
         self.asked: list[dict[str, Any]] = []
+        self.look: dict[str, Any] = {}
 
     def expectations(self, expect: Any, tunnel: Any) -> Any:
         if self.untested:
@@ -55,13 +59,15 @@ class Host:
             "warnings": self.warnings,
         }
 
-    def probe_all(self, targets: list[dict[str, Any]], timeout: float) -> list[dict[str, Any]]:
-        assert timeout == 5
-        self.asked = targets
-        return [{**each, "answers": each["address"] not in self.silent, "error": "no banner"} for each in targets]
+    def probe_all(self, targets: list[dict[str, Any]], timeout: float | None) -> list[dict[str, Any]]:
+        self.asked += targets
+        silent = {"answers": False, "error": "no banner", "banner": "", "look": {}, "reason": "timeout"}
+        spoken = {"answers": True, "error": "", "banner": "hello", "look": self.look, "reason": ""}
+        return [{**each, **(silent if each["address"] in self.silent else spoken)} for each in targets]
 
     def daemon(self, known: Any, name: str) -> Any:
-        return types.SimpleNamespace(name=name, about={"protocols": {143: "imap", 22: "ssh"}})
+        about = {"files": [], "units": [], "protocols": {143: "imap", 22: "ssh"}}
+        return service_host.Daemon(name, None, about)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -74,6 +80,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Host:
     monkeypatch.setattr(service_audit, "audit", lambda known: {key: {"serves": it} for key, it in found.serves.items()})
     monkeypatch.setattr(service_audit, "sockets", lambda known: {"sockets": found.sockets, "unseen": found.unseen})
     monkeypatch.setattr(service_host, "daemon", found.daemon)
+    monkeypatch.setattr(service_host, "listeners", lambda daemon, files: [])
     monkeypatch.setattr(service_host, "running", lambda daemon: daemon.name in found.running)
     monkeypatch.setattr(service_probe, "probe_all", found.probe_all)
     monkeypatch.setattr(report_names, "published", lambda names, servers, *_: [] if not names else [(names, servers)])
@@ -207,17 +214,49 @@ def test_a_process_that_cannot_be_seen(host: Host) -> None:
 
 
 def test_what_is_spoken_on_a_port(host: Host) -> None:
-    host.serves = {"dovecot": {"ipv4": ["tcp/143", "tcp/4190"], "ipv6": []}, "x": {"ipv4": ["udp/53"], "ipv6": []}}
+    host.serves = {"dovecot": {"ipv4": ["tcp/143", "tcp/4190"], "ipv6": []}, "x": {"ipv4": ["udp/7"], "ipv6": []}}
     found = matrix({"dovecot": {"ports": [143, 4190], "protocols": {"143": "smtp"}}})
     assert {key: each["protocol"] for key, each in rows(found).items()} == {
         "dovecot tcp/143": "smtp",
         "dovecot tcp/4190": "tcp",
-        "x udp/53": "udp",
+        "x udp/7": "udp",
     }
-    assert all(each["port"] != 53 for each in host.asked)
+    assert all(each["port"] != 7 for each in host.asked)
     assert notes(found) == [
         "* only a connection was tried, since what is spoken there is not known",
-        "- what is spoken over UDP is not asked",
+        "- what is spoken over UDP was not asked where its protocol is not known",
+    ]
+
+
+def test_what_is_asked_over_udp(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    def probe_udp(address: str, port: int, protocol: str) -> dict[str, Any]:
+        assert (port, protocol) == (53, "dns")
+        return {"answers": address not in host.silent, "error": "no answer", "address": address}
+
+    monkeypatch.setattr(service_probe_udp, "probe_udp", probe_udp)
+    host.serves = {"x": {"ipv4": ["udp/53"], "ipv6": ["udp/53"]}}
+    assert [rows(matrix())["x udp/53"][family] for family in ("ipv4", "ipv6")] == [YES, YES]
+    host.silent = {SIX}
+    assert rows(matrix())["x udp/53"]["ipv6"] == {**YES, "answering": False, "error": f"no answer on {SIX}"}
+    host.silent = {FOUR, MORE, SIX}
+    found = rows(matrix())["x udp/53"]
+    assert "answering" not in found["ipv4"] and "answering" not in found["ipv6"], "it may not answer everybody"
+
+
+def test_another_site_over_ipv6_is_no_answer(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.look = {"status": 200}
+    asked = host.probe_all
+
+    def probe_all(targets: Any, timeout: Any) -> list[dict[str, Any]]:
+        return [
+            {**each, "look": {"status": 403}} if ":" in each["address"] else each for each in asked(targets, timeout)
+        ]
+
+    monkeypatch.setattr(service_probe, "probe_all", probe_all)
+    found = matrix()
+    assert found["services"][0]["ipv6"]["answering"] is False
+    assert [each["text"] for each in found["problems"]] == [
+        "dovecot (143) is not over IPv6 what it is over IPv4: tcp/143 answers 200 over IPv4 and 403 over IPv6"
     ]
 
 
@@ -252,11 +291,12 @@ def test_the_parts_of_the_pillar_that_are_used(host: Host, monkeypatch: pytest.M
     given: list[Any] = []
     monkeypatch.setattr(report, "matrix", lambda *arguments: given.append(arguments))
     dns = {"names": ["www.example.org"], "servers": ["192.0.2.53"], "provider": "he"}
-    report.of_pillar({"services": {"ssh": {}}, "tunnel": {"ttl": 5}, "dns": dns}, KNOWN)
+    report.of_pillar({"services": {"ssh": {}}, "tunnel": {"address": f"{SIX}/64"}, "dns": dns}, KNOWN)
     report.of_pillar({"services": None, "tunnel": None, "dns": None}, KNOWN)
     report.of_pillar({}, KNOWN)
-    nothing: Any = ({}, {}, [], [], KNOWN)
-    assert given == [({"ssh": {}}, {"ttl": 5}, ["www.example.org"], ["192.0.2.53"], KNOWN), nothing, nothing]
+    nothing: Any = ({}, {}, [], [], KNOWN, None)
+    tunnel = {"address": f"{SIX}/64"}
+    assert given == [({"ssh": {}}, tunnel, ["www.example.org"], ["192.0.2.53"], KNOWN, SIX), nothing, nothing]
 
 
 def test_a_wrong_pillar_is_refused_with_every_error(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,3 +316,15 @@ def test_a_wrong_pillar_is_refused_with_every_error(host: Host, monkeypatch: pyt
     for odd in (5, {"dns": 5}):
         with pytest.raises(SaltInvocationError, match="^ipv6:services: no$"):
             report.of_pillar(odd, KNOWN)
+
+
+def test_lists_of_the_whole_host_that_know_ipv4_only(
+    host: Host, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    deny = tmp_path / "hosts.deny"
+    deny.write_text("ALL: 192.0.2.7\n")
+    monkeypatch.setattr(service_allowed, "FILES", (str(deny),))
+    monkeypatch.setattr(service_allowed, "notes", lambda texts: [f"{path}: {text}" for path, text in texts.items()])
+    found = matrix()
+    assert notes(found) == [f"- {deny}: ALL: 192.0.2.7\n"]
+    assert found["summary"] == "the one service is the same in both families"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import salt.utils.network
 import service_listen as module
 from salt.exceptions import SaltInvocationError
 
@@ -44,8 +45,20 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     opts = {"id": "server", "master_uri": "tcp://192.0.2.9:4506", "test": False}
     monkeypatch.setattr(service_listen, "__opts__", opts, raising=False)
     monkeypatch.setattr(service_listen, "__pillar__", {}, raising=False)
-    monkeypatch.setattr(service_listen.service_answers, "public_addresses", lambda: [FOUR, SIX])
+    monkeypatch.setattr(salt.utils.network, "ip_addrs", lambda: [FOUR])
+    monkeypatch.setattr(salt.utils.network, "ip_addrs6", lambda: [SIX])
+    monkeypatch.setattr(service_listen.service_questions, "of", seen)
     return addresses
+
+
+def seen(known: Any, name: str, settings: Any, place: Any) -> Any:
+    """The service, on all addresses."""
+    ports = settings.get("ports", [22])
+    service_listen.service_settings.refuse({name: settings}, known)
+    live = {port: [{"address": each, "v6only": False} for each in ("0.0.0.0", "::")] for port in ports}
+    service = service_listen.service_change.service_host.daemon(known, name)
+    place = place._replace(names=settings.get("names", place.names))
+    return service_listen.service_questions.View(service, settings, place, live, {}, {}, ports, [], {})
 
 
 @pytest.mark.parametrize(
@@ -107,24 +120,25 @@ def test_arguments_that_are_unknown_are_refused(asked: list[str]) -> None:
 def test_a_service_that_answers_is_told_with_its_banner(asked: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     whom: list[Any] = []
 
-    def ask(known: Any, name: str, settings: Any, addresses: Any) -> list[dict[str, Any]]:
-        whom.append((name, settings, addresses))
-        answer = {"port": 22, "answers": True, "error": "", "banner": "SSH-2.0"}
-        silent = {"port": 22, "answers": False, "error": "not in this protocol", "banner": "HTTP/1.1"}
-        return [{**answer, "address": FOUR}, {**(answer if addresses == [FOUR] else silent), "address": SIX}]
+    def probe_all(targets: list[dict[str, Any]], timeout: float | None) -> list[dict[str, Any]]:
+        whom.append([(each["address"], each["port"], each["protocol"], each["name"]) for each in targets])
+        answer = {"answers": True, "error": "", "banner": "SSH-2.0", "look": {}, "reason": ""}
+        silent = {"answers": False, "error": "not in this protocol", "banner": "HTTP/1.1", "look": {}, "reason": ""}
+        return [{**each, **(silent if each["address"] == SIX else answer)} for each in targets]
 
-    monkeypatch.setattr(service_listen.service_answers, "ask", ask)
+    monkeypatch.setattr(service_listen.service_judgement.service_probe, "probe_all", probe_all)
     done = service_listen.answering("ssh", ports=[22])
-    assert (done["result"], done["comment"]) == (
-        False,
-        f"tcp/22 on {FOUR}: SSH-2.0\ntcp/22 on {SIX}: not in this protocol: HTTP/1.1",
-    )
+    assert done["result"] is False
+    assert done["comment"].startswith(f"tcp/22 on {FOUR}: SSH-2.0\ntcp/22 on {SIX}: not in this protocol: HTTP/1.1\n")
     assert service_listen.answering("ssh", protocols={22: "tcp"}, addresses=[FOUR])["result"] is True
-    assert whom == [("ssh", {"ports": [22]}, [FOUR, SIX]), ("ssh", {"protocols": {22: "tcp"}}, [FOUR])]
+    assert whom == [[(FOUR, 22, "ssh", ""), (SIX, 22, "ssh", "")], [(FOUR, 22, "tcp", "")]]
     assert service_listen.answering("ssh", test=True)["comment"] == "ssh was not asked"
-    service_listen.probe("ssh", [22], {22: "tcp"}, [SIX])
+    service_listen.probe("ssh", [22], {22: "https"}, [SIX], ["www.example.org"], {22: {"path": "/x"}})
     service_listen.probe("ssh")
-    assert whom[2:] == [("ssh", {"ports": [22], "protocols": {22: "tcp"}}, [SIX]), ("ssh", {}, None)]
+    assert whom[2:] == [
+        [(SIX, 22, "https", "www.example.org")],
+        [("127.0.0.1", 22, "ssh", ""), ("::1", 22, "ssh", "")],
+    ]
 
 
 def test_what_is_harmed_and_by_which_value(asked: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,21 +168,22 @@ def test_a_service_is_converged_with_what_is_given_and_what_stands_in_the_pillar
 ) -> None:
     planned: list[Any] = []
 
-    def plan(known: Any, name: str, settings: Any, value: Any) -> Any:
-        planned.append((name, settings, value))
+    def plan(known: Any, name: str, settings: Any, value: Any, place: Any) -> Any:
+        planned.append((name, settings, value, place.names, place.addresses["ipv6"]))
         raise SaltInvocationError("planned")
 
     monkeypatch.setattr(service_listen.service_change, "plan", plan)
     pillar = {"my": {"services": {"ssh": {"ports": [22], "timeout": 5}}, "sysctl": {"net.ipv6.bindv6only": 1}}}
+    pillar["my"]["dns"] = {"names": ["www.example.org"], "address": TUNNEL}
     monkeypatch.setattr(service_listen, "__pillar__", pillar, raising=False)
     given = {"ports": [2222], "protocols": {2222: "ssh"}, "timeout": 7}
-    assert service_listen.dual_stack("ssh", **given, own=1, order=1)["comment"] == "planned"
+    assert service_listen.dual_stack("ssh", **given, order=1)["comment"] == "planned"
     service_listen.dual_stack("ssh", pillar="my:services")
-    service_listen.dual_stack("ssh", bindv6only=0, ports=[2222], pillar="my:services")
+    service_listen.dual_stack("ssh", bindv6only=0, ports=[2222], address="2001:db8::9", pillar="my:services")
     assert planned == [
-        ("ssh", {**given, "own": 1}, None),
-        ("ssh", {"ports": [22], "timeout": 5}, 1),
-        ("ssh", {"ports": [2222], "timeout": 5}, 0),
+        ("ssh", given, None, [], [SIX]),
+        ("ssh", {"ports": [22], "timeout": 5}, 1, ["www.example.org"], [TUNNEL]),
+        ("ssh", {"ports": [2222], "timeout": 5}, 0, ["www.example.org"], ["2001:db8::9"]),
     ]
 
 

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-import _dualstack_service_answers as service_answers
 import _dualstack_service_outside as service_outside
+import _dualstack_service_questions as service_questions
 import pytest
+import salt.utils.network
 from salt.exceptions import CommandExecutionError, SaltInvocationError
 
 FOUR, SIX, TUNNEL = "192.0.2.1", "2001:db8::1", "2001:db8::2"
@@ -18,10 +19,24 @@ OPTS = {"id": "server", "master_uri": "tcp://192.0.2.9:4506"}
 Ways = tuple[service_outside.Master, list[Any]]
 
 
+def has(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
+    """This host has these addresses."""
+    monkeypatch.setattr(salt.utils.network, "ip_addrs", lambda: [each for each in addresses if ":" not in each])
+    monkeypatch.setattr(salt.utils.network, "ip_addrs6", lambda: [each for each in addresses if ":" in each])
+
+
+def seen(known: Any, name: str, settings: Any, place: Any) -> Any:
+    """A service that listens on all addresses."""
+    ports = settings.get("ports", [8080])
+    live = {port: [{"address": each, "v6only": False} for each in ("0.0.0.0", "::")] for port in ports}
+    return SimpleNamespace(ports=ports, live=live)
+
+
 @pytest.fixture
 def master(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ways]:
     """A master whose probers connect to these addresses; and what it was asked."""
-    monkeypatch.setattr(service_answers, "public_addresses", lambda: [FOUR, "10.1.2.3", SIX, TUNNEL])
+    has(monkeypatch, FOUR, "10.1.2.3", SIX, TUNNEL)
+    monkeypatch.setattr(service_questions, "of", seen)
 
     def build(*reached: str, answer: Any = None, opts: Any = OPTS) -> Ways:
         asked: list[Any] = []
@@ -77,7 +92,7 @@ def test_private_addresses_cannot_be_reached_from_outside(
     private: str, master: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ways = master(SIX)
-    monkeypatch.setattr(service_answers, "public_addresses", lambda: [private, SIX])
+    has(monkeypatch, private, SIX)
     done = reach(ways)
     assert (done.holds, done.comment.splitlines()[2:]) == (
         True,
@@ -89,7 +104,7 @@ def test_private_addresses_cannot_be_reached_from_outside(
 @pytest.mark.parametrize("public", ["172.32.0.1", "172.15.0.1", "100.128.0.1", "192.169.0.1", "11.0.0.1"])
 def test_other_addresses_are_tried(public: str, master: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     ways = master(SIX)
-    monkeypatch.setattr(service_answers, "public_addresses", lambda: [public, SIX])
+    has(monkeypatch, public, SIX)
     assert f"web: tcp/80 on {public}: Unable to connect" in reach(ways).comment
 
 
@@ -182,6 +197,5 @@ def test_what_is_wrong_is_refused_with_its_key(master: Any) -> None:
         reach(master(FOUR), address="x")
 
 
-def test_without_ports_those_that_are_open_to_all_are_tried(master: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service_answers, "open_ports", lambda known, name: [8080])
+def test_without_ports_those_that_are_open_to_all_are_tried(master: Any) -> None:
     assert "web: tcp/8080 on 192.0.2.1: connects" in reach(master(FOUR, SIX, TUNNEL), services={"web": None}).comment

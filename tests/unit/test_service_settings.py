@@ -33,6 +33,14 @@ def test_what_they_mean() -> None:
     assert service_settings.own(None) == {}
     assert service_settings.protocols(None) == {}
     assert service_settings.ports(None) == []
+    web = {"names": ["WWW.Example.org."], "probe": {"443": {"path": "/x", "proxy": "v2"}, 80: {"seconds": 9}}}
+    assert service_settings.errors({"nginx": web}, KNOWN) == []
+    assert service_settings.names(web) == ["www.example.org"]
+    assert service_settings.names(None) == []
+    assert service_settings.probe(web, 443) == {"path": "/x", "proxy": "v2"}
+    assert service_settings.probe(web, 80) == {"seconds": 9}
+    assert service_settings.probe(web, 81) == service_settings.probe(None, 80) == {}
+    assert service_settings.bound(web) == service_settings.bound(None) + 27
 
 
 @pytest.mark.parametrize(
@@ -49,11 +57,11 @@ def test_what_they_mean() -> None:
         ({"nginx": {"protocols": [80]}}, "nginx:protocols: expected a mapping such as {8443: https}, found [80]"),
         (
             {"nginx": {"protocols": {80: "gopher"}}},
-            "nginx:protocols: 80: 'gopher' is not a port and its protocol; expected ftp, http, https, ",
+            "nginx:protocols: 80: 'gopher' is not a port and its protocol; expected dns, ftp, http, https, ",
         ),
         (
             {"nginx": {"protocols": {0: "http"}}},
-            "nginx:protocols: 0: 'http' is not a port and its protocol; expected f",
+            "nginx:protocols: 0: 'http' is not a port and its protocol; expected d",
         ),
         ({"nginx": {"protocols": {"x": "http"}}}, "nginx:protocols: 'x': 'http' is not a port and its protocol; expe"),
         ({"nginx": {"protocols": {"²": "http"}}}, "nginx:protocols: '²': 'http' is not a port and its protocol; exp"),
@@ -62,7 +70,25 @@ def test_what_they_mean() -> None:
         ({"nginx": {"timeout": 0}}, "nginx:timeout: 0 is not a number of seconds up to 3600"),
         ({"nginx": {"timeout": 3601}}, "nginx:timeout: 3601 is not a number of seconds up to 3600"),
         ({"nginx": {"timeout": True}}, "nginx:timeout: True is not a number of seconds up to 3600"),
-        ({"nginx": {"explicit": True}}, "nginx:explicit: unknown key; expected one of ports, protocols, timeout"),
+        (
+            {"nginx": {"explicit": True}},
+            "nginx:explicit: unknown key; expected one of ports, protocols, names, probe, timeout",
+        ),
+        ({"nginx": {"names": []}}, "nginx:names: [] is not a list of names of hosts, such as [www.example.org]"),
+        ({"nginx": {"names": "www.example.org"}}, "nginx:names: 'www.example.org' is not a list of names of hosts"),
+        ({"nginx": {"names": ["192.0.2.1"]}}, "nginx:names: ['192.0.2.1'] is not a list of names of hosts"),
+        ({"nginx": {"probe": [443]}}, "nginx:probe: expected a mapping such as {443: {path: /status}}, found [443]"),
+        ({"nginx": {"probe": {0: {}}}}, "nginx:probe: 0 is not a port; expected a number from 1 to 65535"),
+        ({"nginx": {"probe": {443: "v2"}}}, "nginx:probe:443: expected a mapping of seconds, name, path, proxy, found"),
+        ({"nginx": {"probe": {443: {"pax": 1}}}}, "nginx:probe:443:pax: unknown key; expected one of seconds, name, "),
+        (
+            {"nginx": {"probe": {443: {"seconds": 0}}}},
+            "nginx:probe:443:seconds: 0 is not a number of seconds up to 300",
+        ),
+        ({"nginx": {"probe": {443: {"seconds": True}}}}, "nginx:probe:443:seconds: True is not a number of seconds"),
+        ({"nginx": {"probe": {443: {"name": "x"}}}}, "nginx:probe:443:name: 'x' is not the name of a host"),
+        ({"nginx": {"probe": {443: {"path": "x y"}}}}, "nginx:probe:443:path: 'x y' is not the path of a page"),
+        ({"nginx": {"probe": {443: {"proxy": "v3"}}}}, "nginx:probe:443:proxy: 'v3' is not v1 or v2, the version of "),
         ({"dovecot": {"explicit": "yes"}}, "dovecot:explicit: 'yes' is not a boolean; expected true or false"),
     ],
 )
