@@ -189,6 +189,13 @@ def bound(port: str) -> list[str]:
     return sorted({address for address, _, found in locals_ if found == number})
 
 
+def settled(port: str) -> bool:
+    """Whether a port is open, and stays as it is: a daemon may open its sockets one after the other."""
+    found = bound(port)
+    time.sleep(0.2)
+    return bool(found) and bound(port) == found
+
+
 @contextmanager
 def started(case: str) -> Iterator[None]:
     """The daemon runs."""
@@ -204,7 +211,7 @@ def started(case: str) -> Iterator[None]:
             start_new_session=True,
         )
         try:
-            wait(lambda: bool(bound(port)), case)
+            wait(lambda: settled(port), case)
             yield
         finally:
             os.killpg(process.pid, signal.SIGKILL)
