@@ -283,9 +283,11 @@ def _ask(
         if row["transport"] == "tcp" and row["port"] is not None:
             by_service.setdefault(row["service"], []).append(row)
     for name, own in by_service.items():
-        for row, verdicts in zip(own, _verdicts(name, own, services.get(name) or {}, place, known)):
+        found = _verdicts(name, own, services.get(name) or {}, place, known)
+        unknown = service_judgement.alike(each for verdicts in found for each in verdicts)
+        for row, verdicts in zip(own, found):
             for family in families.FAMILIES:
-                if row[family]["at"] and verdicts:
+                if row[family]["at"] and verdicts and row["port"] not in unknown:
                     row[family].update(_cell(family, verdicts))
     _ask_udp(rows)
     if any(map(report_problems.is_bare, rows)):
@@ -310,12 +312,9 @@ def _ask_udp(rows: list[dict[str, Any]]) -> None:
             if not answer["answers"]:
                 cell.setdefault("error", f"{answer['error']} on {answer['address']}")
     for row in rows:
-        if not any(row[family].get("answering") for family in families.FAMILIES):
-            for (
-                family
-            ) in families.FAMILIES:  # silent in both: it may not answer everybody, which is no fault of a family
-                if row["transport"] == "udp":
-                    row[family].pop("answering", None)
+        silent = not any(row[family].get("answering") for family in families.FAMILIES)
+        for family in families.FAMILIES if row["transport"] == "udp" and silent else ():
+            row[family].pop("answering", None)  # it may not answer everybody, which is no fault of a family
 
 
 def _verdicts(

@@ -6,9 +6,15 @@ accesses the host.
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
+from typing import Any
 
 ANY4, ANY6 = "0.0.0.0", "::"  # each is all addresses of its family
 OTHER = {ANY4: ANY6, ANY6: ANY4}
+# Names of this host for itself only.
+LOCAL = ("localhost", "localhost.localdomain", "localhost6", "ip6-localhost", "ip6-loopback")
+# Why what listens on any other name is missing.
+NAMED = "a host name: what it stands for is not known; write the addresses of both families"
 
 
 def canonical(word: str) -> str:
@@ -55,3 +61,16 @@ def why_alone(address: str, single: str = "a specific address", name: str = "a h
     if parsed.is_unspecified:
         return ""
     return "loopback: left alone" if parsed.is_loopback else f"{single}: left alone"
+
+
+def published(site: Mapping[str, Any] | None, family: str) -> list[str]:
+    """
+    The addresses of this host by which others come, or will, as the kernel shows them.
+
+    site
+        ``addresses``, by family, as plug-ins get them; ``None`` if nothing is known.
+    family
+        ``ipv4`` or ``ipv6``.
+    """
+    found = ((site or {}).get("addresses") or {}).get(family) or []
+    return [canonical(str(each)) for each in found]

@@ -162,10 +162,7 @@ def configured(service: service_host.Daemon, files: plugins.Files) -> Ports:
     files
         Its files.
     """
-    try:
-        return service_verdict.by_port(service_host.listeners(service, files))
-    except SaltException:
-        return {}  # the daemon runs nevertheless; the plan of its own state reports the errors in its files
+    return service_verdict.by_port(service_host.told(service, files))
 
 
 def follows(

@@ -120,6 +120,7 @@ def plan(
     if not now.view.ports:
         result["warnings"].append(f"{name} listens on no TCP port that is open to all.")
     elif not now.serving:
+        _refuse_what_cannot_be_asked(now)
         after = service_edits.afterwards(files, texts)
         _refuse_silence(now, _unhelped(now, files, after) if texts else now.faults, result["warnings"])
         result["changes"].update(_promised(now))
@@ -303,6 +304,16 @@ def _promised(now: _Now) -> dict[str, Any]:
 
 def _words(found: list[str]) -> str:
     return " and ".join(found) or "none that would last"
+
+
+def _refuse_what_cannot_be_asked(now: _Now) -> None:
+    """Where IPv6 has no address to ask at, and none that is about to come, no restart could be shown to help."""
+    place = now.view.place
+    if not (place.held["ipv6"] or place.chosen or service_audit.loopback6()):
+        raise CommandExecutionError(
+            f"{now.view.service.name}: it cannot be asked over IPv6: this host has no IPv6 address, not even ::1 (is "
+            "net.ipv6.conf.lo.disable_ipv6 set?)"
+        )
 
 
 def _refuse_what_is_left_out(view: service_questions.View, files: plugins.Files, value: int, notes: list[str]) -> None:

@@ -134,6 +134,20 @@ def listeners(service: Daemon, files: plugins.Files) -> list[dict[str, Any]]:
     return found
 
 
+def told(service: Daemon, files: plugins.Files) -> list[dict[str, Any]]:
+    """
+    The same for a look at what runs: none if the files cannot be read. The daemon runs nevertheless, and the plan of
+    its own state reports the errors in them.
+
+    service, files
+        As for :py:func:`listeners`.
+    """
+    try:
+        return listeners(service, files)
+    except SaltException:
+        return []
+
+
 def sites(service: Daemon, files: plugins.Files) -> list[dict[str, Any]]:
     """
     The host names that a configuration serves, each with its ``names`` and TCP ``ports``; none where the plug-in does

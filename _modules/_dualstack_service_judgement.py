@@ -146,24 +146,34 @@ def faults(found: Iterable[Verdict]) -> list[str]:
     A name that a port knows in neither family is no fault, if it knows another one. A port that knows none is one.
     """
     verdicts = list(found)
-    heard = {each.question.port for each in verdicts if each.families}
+    known = {each.question.port for each in verdicts if each.families} | alike(verdicts)
     said = []
     for each in verdicts:
         if each.wrong:
             said += [f"{title(each.question)} {words}" for words in each.wrong]
-        elif not each.families and each.question.port not in heard and not _alike(each, bool(heard)):
+        elif not each.families and each.question.port not in known:
             said.append(f"{title(each.question)} does not answer: {silence(each)}")
     kept = list(dict.fromkeys(said))
     return kept if len(kept) <= MANY else [*kept[:MANY], f"and {len(kept) - MANY} more"]
 
 
-def _alike(silent: Verdict, elsewhere: bool) -> bool:
+def alike(found: Iterable[Verdict]) -> set[int]:
     """
-    Whether a port refuses everybody in the same way: by an alert of TLS in both families; or, if the service is heard
-    ``elsewhere``, by closing the connection, as nginx with ``return 444`` does.
+    The ports that refuse everybody in the same way, of which more is not known: by an alert of TLS in both families;
+    or, if the service is heard elsewhere, by closing the connection, as nginx with ``return 444`` does.
+
+    found
+        The verdicts on one service.
     """
-    reasons = {each["reason"] for own in silent.answers.values() for each in own}
-    return all(silent.answers.values()) and reasons in ([{"alert"}, {"closed"}] if elsewhere else [{"alert"}])
+    verdicts = list(found)
+    heard = {each.question.port for each in verdicts if each.families}
+    ways = [{"alert"}, {"closed"}] if heard else [{"alert"}]
+    ports: dict[int, bool] = {}
+    for each in verdicts:
+        reasons = {answer["reason"] for own in each.answers.values() for answer in own}
+        refuses = all(each.answers.values()) and reasons in ways and not each.wrong
+        ports[each.question.port] = ports.get(each.question.port, True) and refuses
+    return {port for port, refuses in ports.items() if refuses}
 
 
 def remarks(found: Iterable[Verdict]) -> list[str]:
@@ -174,12 +184,12 @@ def remarks(found: Iterable[Verdict]) -> list[str]:
         The verdicts on one service.
     """
     verdicts = list(found)
-    heard = {each.question.port for each in verdicts if each.families}
+    known = {each.question.port for each in verdicts if each.families} | alike(verdicts)
     said = [f"{title(each.question)} {words}" for each in verdicts for words in each.told]
     said += [
         f"{title(each.question)} answers in neither family: {silence(each)}"
         for each in verdicts
-        if not each.families and not each.wrong and (each.question.port in heard or _alike(each, bool(heard)))
+        if not each.families and not each.wrong and each.question.port in known
     ]
     bare = sorted({each.question.port for each in verdicts if each.question.protocol == "tcp" and each.families})
     said += [f"tcp/{port}: only a connection was tried, since what is spoken there is not known" for port in bare]

@@ -33,7 +33,7 @@ def lack(addresses: Sequence[str], site: Mapping[str, Any] | None) -> Lack:
     ``0.0.0.0`` lacks ``::``, or a published IPv6 address; ``::`` lacks ``0.0.0.0``; a published IPv4 address lacks the
     published IPv6 addresses. All else is left alone.
     """
-    four, six = published(site, "ipv4"), published(site, "ipv6")
+    four, six = (service_addresses.published(site, family) for family in ("ipv4", "ipv6"))
     wildcards = [each for each in (ANY4, ANY6) if each in addresses]
     if len(wildcards) == 2 or wildcards == [ANY4] and any(each in six for each in addresses):
         return Lack([], "", "")
@@ -63,19 +63,6 @@ def why_alone(address: str) -> str:
     if "/" in address or address == "?":
         return "a network: left alone" if "/" in address else "not known: cannot decide"
     return service_addresses.why_alone(address, name="loopback" if address == "localhost" else "a host name")
-
-
-def published(site: Mapping[str, Any] | None, family: str) -> list[str]:
-    """
-    The published addresses of this host, in canonical form.
-
-    site
-        As for :py:func:`lack`.
-    family
-        ``ipv4`` or ``ipv6``.
-    """
-    found = ((site or {}).get("addresses") or {}).get(family) or []
-    return [service_addresses.canonical(each) for each in found]
 
 
 def gap(said: str, port: int | None) -> dict[str, Any]:

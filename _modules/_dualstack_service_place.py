@@ -145,7 +145,7 @@ def covered(sockets: Sockets, place: Place, bindv6only: int = 0) -> Addresses:
     bindv6only
         The kernel's default, for those that use it.
     """
-    wide = service_verdict.served([each for each in sockets if service_verdict.wildcard(each["address"])], bindv6only)
+    wide = _wide(sockets, bindv6only)
     single = {plain(each["address"]) for each in sockets}
     return {
         family: [each for each in own if family in wide or each in single] for family, own in place.addresses.items()
@@ -160,13 +160,18 @@ def served(sockets: Sockets, place: Place, bindv6only: int = 0) -> list[str]:
     sockets, place, bindv6only
         As for :py:func:`covered`.
     """
-    wide = service_verdict.served([each for each in sockets if service_verdict.wildcard(each["address"])], bindv6only)
+    wide = _wide(sockets, bindv6only)
     found = covered(sockets, place, bindv6only)
     return [
         family
         for family in families.FAMILIES
         if family in wide or (found[family] and not (family == "ipv6" and place.chosen and lacking(found, place)))
     ]
+
+
+def _wide(sockets: Sockets, bindv6only: int) -> list[str]:
+    """The families of the sockets on all addresses."""
+    return service_verdict.served([each for each in sockets if service_verdict.wildcard(each["address"])], bindv6only)
 
 
 def lacking(found: Addresses, place: Place) -> list[str]:

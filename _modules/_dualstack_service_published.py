@@ -17,8 +17,6 @@ Site = Mapping[str, Any]
 
 # Why `missing` is told, where there is nothing to add.
 UNKNOWN = "this address is published, and no address of IPv6 to listen on is known; publish one, or add it here"
-NAMED = "a host name: what it stands for is not known; write the addresses of both families"
-LOOPBACK = ("localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback")
 
 
 def addresses(site: Site | None) -> dict[str, list[str]]:
@@ -28,11 +26,7 @@ def addresses(site: Site | None) -> dict[str, list[str]]:
     site
         What is known.
     """
-    known = (site or {}).get("addresses") or {}
-    return {
-        family: [service_addresses.canonical(str(each)) for each in known.get(family) or []]
-        for family in families.FAMILIES
-    }
+    return {family: service_addresses.published(site, family) for family in families.FAMILIES}
 
 
 def lacking(address: str, beside: Collection[str], known: Mapping[str, list[str]]) -> list[str] | None:
@@ -63,7 +57,7 @@ def named(address: str, beside: Collection[str], known: Mapping[str, list[str]])
         As for :py:func:`lacking`; the names of loopback are none, nor is one whose port is on a published address of
         IPv6, or on all of a family.
     """
-    if not address or service_addresses.version(address) is not None or address.lower() in LOOPBACK:
+    if not address or service_addresses.version(address) is not None or address.lower() in service_addresses.LOCAL:
         return False
     return not any(each in beside for each in (*service_addresses.OTHER, *known["ipv6"]))
 
@@ -91,4 +85,4 @@ def unknown(site: Site | None, port: int | None, said: str) -> dict[str, Any]:
     said
         The place.
     """
-    return {**missing(site, port, f"{said}: {NAMED}"), "unknown": True}
+    return {**missing(site, port, f"{said}: {service_addresses.NAMED}"), "unknown": True}

@@ -14,11 +14,10 @@ import _dualstack_service_host as service_host
 import _dualstack_service_place as service_place
 import _dualstack_service_settings as service_settings
 import _dualstack_service_verdict as service_verdict
-from salt.exceptions import CommandExecutionError, SaltException
+from salt.exceptions import CommandExecutionError
 
 # What knows no names: its answer is the same whatever it is asked by.
 NAMELESS = ("tcp", "ssh", "ftp", "mysql", "postgresql", "dns")
-
 
 At = Mapping[int, service_place.Addresses]  # by port
 
@@ -72,7 +71,7 @@ def view(
     """
     own = [each for each in seen if each["service"] == service.name]
     live = service_place.by_port([*own, *lent(service, seen)], place)
-    told = listeners(service, files)
+    told = service_host.told(service, files)
     units = settings.get("units")  # of systemd: those that the pillar names
     written = service_place.by_port(
         [each for each in told if not units or each["note"].partition(":")[0] in units], place
@@ -139,21 +138,6 @@ def of(
     if not found.ports:
         raise CommandExecutionError(f"{name} listens on no TCP port that is open to all")
     return found
-
-
-def listeners(service: service_host.Daemon, files: plugins.Files) -> service_place.Sockets:
-    """
-    A service's configured listeners; none if its files cannot be read.
-
-    service
-        The service.
-    files
-        Its files.
-    """
-    try:
-        return service_host.listeners(service, files)
-    except SaltException:
-        return []  # the daemon runs nevertheless; the plan of its own state reports the errors in its files
 
 
 def questions(seen: View, at: At | None = None) -> list[Question]:

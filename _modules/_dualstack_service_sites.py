@@ -19,9 +19,6 @@ ANY4, ANY6 = service_addresses.ANY4, service_addresses.ANY6
 NAME = re.compile(r"(?=.*[a-z0-9])[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?")
 # As access lists write them: 192.0.2.1, 192.0.2.0/24, 192.0.2.0/255.255.255.0, 192.0.2., 192.0.2.1-192.0.2.9
 IPV4 = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?:[/-][0-9.]+)?|(?:[0-9]{1,3}\.){1,3}(?:[0-9]{1,3})?(?:/[0-9.]+)?")
-# Names of this host for itself only.
-LOCAL = ("localhost", "localhost.localdomain", "localhost6", "ip6-localhost", "ip6-loopback")
-NAMED = "a host name: what it stands for is not known; write the addresses of both families"
 IPV6 = re.compile(r"[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(?:[/-].*)?")
 LOOPBACK = re.compile(r"127(?:\.[0-9]+){0,3}\.?(?:/[0-9.]+)?|::1(?:/128)?")
 # Not to be met on the Internet; ipaddress.is_private also has the addresses for documentation.
@@ -64,8 +61,7 @@ def site(given: Mapping[str, Any] | None) -> Site | None:
     """
     if given is None:
         return None
-    addresses = given["addresses"]
-    ipv4, ipv6 = ([service_addresses.canonical(each) for each in addresses[family]] for family in ("ipv4", "ipv6"))
+    ipv4, ipv6 = (service_addresses.published(given, family) for family in ("ipv4", "ipv6"))
     return Site(frozenset(host_names(given["names"])), ipv4, ipv6)
 
 
@@ -94,7 +90,7 @@ def is_named(address: str) -> bool:
         What it listens on, without brackets.
     """
     name = address.lower()
-    return bool(NAME.fullmatch(name)) and not service_addresses.version(name) and name not in LOCAL
+    return bool(NAME.fullmatch(name)) and not service_addresses.version(name) and name not in service_addresses.LOCAL
 
 
 def is_public(address: str, version: int | None = None) -> bool:
@@ -124,7 +120,7 @@ def reachable(address: str) -> bool:
     address
         What it listens on, without brackets.
     """
-    return not (address in LOCAL or service_addresses.why_alone(address).startswith("loopback"))
+    return not (address in service_addresses.LOCAL or service_addresses.why_alone(address).startswith("loopback"))
 
 
 def lacking(

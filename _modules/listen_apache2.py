@@ -298,7 +298,7 @@ def _singles(
         if any(conditions <= each.conditions for conditions in served.get(each.port, [])):
             continue
         if unknown:
-            yield each, service_sites.NAMED
+            yield each, service_addresses.NAMED
             continue
         served.setdefault(each.port, []).append(each.conditions)
         yield each, "" if published.ipv6 else "no IPv6 address of this host is known that it could have, too"

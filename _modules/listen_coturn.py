@@ -184,7 +184,7 @@ def dual_stack(
         addresses = [_address(each) for each in own]
         # `::1` shares the port with `::`, as all sockets of coturn do.
         lack = service_lists.lack([each for each in addresses if ANY4 not in addresses or each != "::1"], site)
-        published = service_lists.published(site, "ipv4")
+        published = service_addresses.published(site, "ipv4")
         source = next((each for each in own if _address(each) in (ANY4, ANY6, *published)), None)
         if source:
             edits[path] = [_below(file["text"], source, address) for address in lack.added]

@@ -250,7 +250,7 @@ def _written(address: str, port: int | None) -> str:
 
 def _for_others(settings: Settings, site: dict[str, Any] | None) -> bool:
     """Whether it listens for others: on all addresses, or on a published one."""
-    known = [*service_addresses.OTHER, *service_lists.published(site, "ipv4")]
+    known = [*service_addresses.OTHER, *service_addresses.published(site, "ipv4")]
     return not settings.silent and any(each.address in known for each in settings.interfaces)
 
 

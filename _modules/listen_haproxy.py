@@ -289,7 +289,7 @@ def _singles(
         _, item, socket = hold.what
         wanted.setdefault((id(item), address), (hold, set()))[1].add(socket)
         holders.setdefault((address, *socket), set()).add(hold.server)
-    result = [(*each, "", service_sites.NAMED) for each in _unknown(statements)]
+    result = [(*each, "", service_addresses.NAMED) for each in _unknown(statements)]
     for (_, address), (hold, sockets) in wanted.items():
         statement, item, _ = hold.what
         why = ""

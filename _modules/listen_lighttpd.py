@@ -282,7 +282,7 @@ def _miss_names(port: int, own: list[dict[str, Any]], plan: _Plan) -> None:
         for each in own:
             if service_sites.is_named(each["address"]):
                 plan.seen.add(each["order"])
-                _miss(port, each, service_sites.NAMED, plan)
+                _miss(port, each, service_addresses.NAMED, plan)
 
 
 def _add_wildcard(

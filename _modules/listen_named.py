@@ -66,8 +66,8 @@ def about() -> dict[str, Any]:
     Returns ``files`` to begin reading with, patterns of its ``processes``, ``executables`` and ``units``, the ``users``
     that it runs as, its name for service(8), ``init``, its own keys in the pillar, ``options``, of which there are
     none, the command that checks its configuration, and the ``protocols`` of its usual ports. ``words`` are those of
-    its configuration that a diff may show. ``each_address`` says that it opens a socket on each address of the host
-    where others have one for all.
+    its configuration that a diff may show. It opens a socket on each address of the host, where others have one for
+    all.
 
     CLI Example:
 
@@ -83,7 +83,6 @@ def about() -> dict[str, Any]:
         "units": ["named.service", "bind9.service"],
         "init": "named",
         "sets_v6only": True,
-        "each_address": True,
         "sites": True,
         "options": {},
         "check": ["named-checkconf"],
@@ -214,7 +213,7 @@ def dual_stack(
 
 def _open_for(settings: Settings, site: dict[str, Any] | None) -> bool:
     """Whether it listens for others in the family that it is limited to: on all addresses, or a published one."""
-    known = [*ANY.values(), *service_lists.published(site, "ipv4")]
+    known = [*ANY.values(), *service_addresses.published(site, "ipv4")]
     versions = (settings.only,) if settings.only else (4, 6)
     return any(address in known for each in settings.listens if each.version in versions for address in each.addresses)
 
@@ -239,7 +238,7 @@ def _pairs(settings: Settings) -> list[tuple[Listen, list[Listen]]]:
 
 def _single(addresses: list[str], site: dict[str, Any] | None) -> list[str]:
     """Addresses, and of networks the published addresses that are in them."""
-    known = service_lists.published(site, "ipv4")
+    known = service_addresses.published(site, "ipv4")
     return [
         single
         for each in addresses

@@ -240,7 +240,7 @@ def dual_stack(
         for each in server.listens:
             if published and each.port and service_sites.is_named(each.address):
                 if not _has_six(server, each) and (number, each.socket) not in handled:
-                    _miss(plan, server, each, service_sites.NAMED)
+                    _miss(plan, server, each, service_addresses.NAMED)
             elif each.note and each.address not in OTHER and (number, each.socket) not in handled:
                 plan.notes.append(f"{_quoted(each.statement)}: {each.note}")
     plan.notes.extend(

@@ -268,7 +268,7 @@ def _singles(
     found: _Found,
 ) -> None:
     """Give the sections on a published address those of IPv6, and tell of the others."""
-    published = [address for family in ("ipv4", "ipv6") for address in service_lists.published(site, family)]
+    published = [address for family in ("ipv4", "ipv6") for address in service_addresses.published(site, family)]
     taken = {(each.port, each.address) for section in sections for each in section.accepts}
     servers: dict[tuple[str, tuple[str, ...]], list[service_stunnel.Accept]] = {}
     for section in sections:

@@ -275,7 +275,7 @@ def _claims(addresses: list[str], settings: Settings) -> list[str]:
 
 def _source(own: list[Interface], site: dict[str, Any] | None) -> Interface | None:
     """The interface of a port that others are added for: on all addresses, or on a published one."""
-    published = service_lists.published(site, "ipv4")
+    published = service_addresses.published(site, "ipv4")
     wanted = [each for each in own if each.address in service_addresses.OTHER]
     return next(iter([*wanted, *(each for each in own if each.address in published)]), None)
 
@@ -283,7 +283,7 @@ def _source(own: list[Interface], site: dict[str, Any] | None) -> Interface | No
 def _left_alone(
     own: list[Interface], source: Interface | None, note: str, site: dict[str, Any] | None
 ) -> Iterator[str]:
-    published = [address for family in ("ipv4", "ipv6") for address in service_lists.published(site, family)]
+    published = [address for family in ("ipv4", "ipv6") for address in service_addresses.published(site, family)]
     for each in own:
         if _why(each.address) and each.address not in published:
             yield f"{_place(each.option)}: {_written(each)}: {_why(each.address)}"

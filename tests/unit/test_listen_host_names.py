@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-import _dualstack_service_published as service_published
+import _dualstack_service_addresses as service_addresses
 import pytest
 
 POSTFIX, MASTER = "/etc/postfix/main.cf", "/etc/postfix/master.cf"
@@ -80,7 +80,7 @@ def test_a_host_name_is_missing(name: str, texts: dict[str, str], said: str, por
     result = plan(name, texts)
     (missing,) = result["missing"]
     assert missing == {
-        **{"names": SITE["names"], "port": port, "said": f"{said}: {service_published.NAMED}"},
+        **{"names": SITE["names"], "port": port, "said": f"{said}: {service_addresses.NAMED}"},
         "unknown": True,
     }
     assert f"{said}:" not in str(result["notes"])
