@@ -404,6 +404,13 @@ def test_a_checker_that_is_broken(dovecot: Any, fault: str) -> None:
         assert done["comment"].startswith(tuple(f"dovecot: {each}: 'doveconf -n' " for each in kinds)), done
 
 
+@pytest.mark.parametrize("fault", ABSENT)
+def test_a_checker_that_is_not_there_has_not_found_the_files_to_be_right(dovecot: Any, fault: str) -> None:
+    done = dovecot("doveconf", fault)
+    assert (done["result"], done["changes"]) == (False, {}), done
+    assert done["comment"] == "dovecot: its configuration cannot be checked: doveconf is not installed"
+
+
 @pytest.mark.parametrize("fault", [each for each in FEW if each not in ("is not executable",)])
 def test_a_service_command_that_is_broken(dovecot: Any, fault: str) -> None:
     done = dovecot("service", fault)
@@ -457,6 +464,22 @@ def test_a_log_that_is_a_link_is_not_followed(log: Any, tmp_path: Path) -> None:
     path.with_name("link.log").symlink_to(tmp_path / "shadow")
     path.write_text("what was there before\nand this is new\n")
     assert service_host.log_since(dovecot, mark) == ["and this is new"]
+
+
+def test_what_a_log_says_of_our_own_questions_is_left_out(log: Any) -> None:
+    dovecot, path = log
+    mark = service_host.log_mark(dovecot)
+    ours = (
+        "postfix/smtpd[1]: connect from localhost[127.0.0.1]",
+        "lost connection after CONNECT from server.example.org[2001:db8::10]",
+        "imap-login: Disconnected: user=<>, rip=127.0.0.1, lip=127.0.0.1",
+        '192.0.2.10 - - [x] "GET / HTTP/1.1" 200',
+        'shop.example.org:80 198.51.100.7 - - "GET /" 200 "dualstack-probe"',
+    )
+    others = ("fatal: bind 127.0.0.1 port 143: Address already in use", "connect from other[127.0.0.11]")
+    path.write_text("what was there before\n" + "\n".join([others[0], *ours * 20, others[1]]) + "\n")
+    asked = ["127.0.0.1", "192.0.2.10", "2001:db8::10"]
+    assert service_host.log_since(dovecot, mark, asked) == list(others)
 
 
 def test_a_log_that_is_rotated_meanwhile(log: Any) -> None:

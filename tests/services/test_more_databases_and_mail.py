@@ -17,8 +17,6 @@ from . import daemons
 
 ADDRESSES = {"ipv4": ["192.0.2.10"], "ipv6": ["2001:db8::10"]}
 SITE = {"names": [], "addresses": ADDRESSES}
-# TODO-merge: the protocols mysql and postgresql are the plug-ins' own, once the probe speaks them.
-PROTOCOLS = {"mariadb": {3306: "tcp"}, "postgresql": {5432: "tcp"}}
 
 
 class Case(NamedTuple):
@@ -160,7 +158,7 @@ def answered(name: str, address: str) -> bool:
 
 def given(name: str) -> dict[str, Any]:
     """The settings in the pillar."""
-    return {"ports": [CASES[name].port], "protocols": PROTOCOLS.get(name, {}), "timeout": 60}
+    return {"ports": [CASES[name].port], "timeout": 60}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -284,7 +282,7 @@ def test_two_clusters_of_postgresql(configured: Any, converge: Any, request: pyt
     daemons.run("service", "postgresql", "restart")
     daemons.wait_for(5432, 5433)
     assert (daemons.families(5432), daemons.families(5433)) == (["ipv4", "ipv6"], ["ipv4"])
-    done = converge("postgresql", ports=[5432, 5433], protocols={5432: "tcp", 5433: "tcp"}, timeout=60)  # TODO-merge
+    done = converge("postgresql", ports=[5432, 5433], timeout=60)
     assert done["result"] is True, done["comment"]
     assert set(done["changes"]) == {str(second), "listening"}
     assert (daemons.families(5432), daemons.families(5433)) == (["ipv4", "ipv6"], ["ipv4", "ipv6"])
@@ -322,8 +320,7 @@ def test_exim_relays_for_its_own_host_over_both_families(configured: Any, module
         main.unlink()
 
 
-# TODO-merge: named opens a socket on each address (`each_address` of its plug-in). Once the audit counts those
-# together, it belongs into CASES.
+# named opens a socket on each address of the host.
 OPTIONS, DEFAULTS = Path("/etc/bind/named.conf.options"), Path("/etc/default/named")
 
 
@@ -383,6 +380,19 @@ def test_named_of_ipv4_only_answers_on_both_families(
         assert "status: NOERROR" in dug(address), address
         assert "status: NOERROR" in dug(address, "+tcp"), address
     assert apply(modules, "named", SITE)["files"] == {}
+
+
+def test_named_converges_as_the_state_has_it(named: Any, converge: Any) -> None:
+    named("listen-on-v6 { none; };")
+    given: dict[str, Any] = {"ports": [53], "address": ADDRESSES["ipv6"][0], "timeout": 60}
+    predicted = converge("named", test=True, **given)
+    assert predicted["result"] is None, predicted["comment"]
+    done = converge("named", **given)
+    assert (done["result"], done["changes"]) == (True, predicted["changes"]), done["comment"]
+    assert done["changes"]["listening"] == {"old": {"tcp/53": "ipv4"}, "new": {"tcp/53": "ipv4 and ipv6"}}
+    assert "status: NOERROR" in dug(ADDRESSES["ipv6"][0], "+tcp")
+    again = converge("named", **given)
+    assert (again["result"], again["changes"]) == (True, {}), again["comment"]
 
 
 def test_named_answers_1_where_it_answers_127_0_0_1(named: Any, modules: Any) -> None:

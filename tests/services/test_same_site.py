@@ -346,3 +346,53 @@ def test_a_port_of_its_own_is_judged_by_what_is_spoken_there(run: Any, converge:
     done = converge("nginx", names=["x.example.org"], **PILLAR)
     assert done["result"] is False and "answers 200 over IPv4 and 502 over IPv6" in done["comment"], done["comment"]
     assert modules.service_listen.answering("nginx", names=["x.example.org"])["result"] is False
+
+
+def test_what_cannot_be_given_ipv6_fails_with_its_line(run: Any, converge: Any) -> None:
+    """Nobody has said which IPv6 address is published, and the host has none."""
+    path = Path("/etc/apache2/sites-enabled/shop.conf")
+    path.write_text(f"<VirtualHost {FOUR}:80>\n  ServerName shop.example.org\n</VirtualHost>\n")
+    daemons.run("ip", "addr", "del", f"{SIX}/128", "dev", "lo")
+    run("apache2", 80)
+    for test in (True, False):
+        done = converge("apache2", names=["shop.example.org"], test=test)
+        assert (done["result"], done["changes"]) == (False, {}), done["comment"]
+        assert f"apache2: {path}:1: " in done["comment"], done["comment"]
+
+
+def test_lists_of_clients_are_told_and_not_widened(run: Any, converge: Any) -> None:
+    path = site("shop", shop("listen 80; listen [::]:80;", "deny 203.0.113.0/24;"))
+    run("nginx", 80)
+    done = converge("nginx", names=["shop.example.org"], **PILLAR)
+    assert (done["result"], done["changes"]) == (True, {}), done["comment"]
+    assert f"{path}:1:" in done["comment"] and "IPv4 only" in done["comment"], done["comment"]
+
+
+def test_the_report_says_no_more_of_a_port_that_refuses_everybody_alike(run: Any, modules: Any) -> None:
+    pem = certificate("shop.example.org")
+    (SITES / "default").unlink()
+    site("closed", "server { listen 80 default_server; listen [::]:80 default_server; return 444; }\n")
+    site("shop", shop("listen 443 ssl; listen [::]:443 ssl;", f"ssl_certificate {pem}; ssl_certificate_key {pem};"))
+    run("nginx", 443)
+    found = modules.ipv6.report(as_data=True)
+    (closed,) = [each for each in found["services"] if each["port"] == 80]
+    assert all("answering" not in closed[family] for family in ("ipv4", "ipv6")), "not known is neither yes nor no"
+    (open_,) = [each for each in found["services"] if each["port"] == 443]
+    assert open_["ipv4"]["answering"] is open_["ipv6"]["answering"] is True
+    assert not [each for each in found["problems"] if each["of"] == "nginx"], found["problems"]
+
+
+def test_a_host_that_cannot_be_asked_over_ipv6_is_left_alone(run: Any, converge: Any) -> None:
+    postfix("inet_protocols = ipv4", "mynetworks = 127.0.0.0/8 [::1]/128")
+    run("postfix", 25)
+    before = Path("/etc/postfix/main.cf").read_text()
+    flag = Path("/proc/sys/net/ipv6/conf/lo/disable_ipv6")
+    flag.write_text("1")
+    try:
+        done = converge("postfix", ports=[25])
+    finally:
+        flag.write_text("0")
+        daemons.run("ip", "addr", "add", f"{SIX}/128", "dev", "lo", check=False)
+    assert (done["result"], done["changes"]) == (False, {})
+    assert "this host has no IPv6 address, not even ::1" in done["comment"], done["comment"]
+    assert Path("/etc/postfix/main.cf").read_text() == before
