@@ -19,6 +19,7 @@ from typing import IO, NamedTuple
 import _dualstack_host_memory as host_memory
 import _dualstack_host_processes as host_processes
 import _dualstack_host_time as host_time
+import _dualstack_transaction_beat as transaction_beat
 from salt.exceptions import CommandExecutionError
 
 PATIENCE = 60.0  # seconds for a command that either answers at once or hangs
@@ -58,7 +59,11 @@ class CommandFailed(CommandExecutionError):
 
 
 class NotInstalled(CommandExecutionError):
-    """There is no such program."""
+    """There is no such program; ``need`` is the part of ``ipv6.deps`` that would install it, empty if none does."""
+
+    def __init__(self, said: str, need: str = "") -> None:
+        super().__init__(said)
+        self.need = need
 
 
 class TooMuch(CommandExecutionError):
@@ -182,6 +187,7 @@ def start(
     program = words[0] if "/" in words[0] else which(words[0])
     if not program:
         raise NotInstalled(f"{words[0]} is not installed on this host (it is not in {PATH})")
+    transaction_beat.push(patience)
     mark = host_processes.mark()
     with contextlib.ExitStack() as opened:
         source = opened.enter_context(host_memory.stream(text))
@@ -197,7 +203,7 @@ def start(
                 cwd="/",
                 env={"PATH": PATH, **ENVIRONMENT, **(environment or {}), **mark.environment},
                 umask=UMASK,
-                preexec_fn=host_processes.forget_signals,
+                preexec_fn=_beginning(),
             )
         except OSError as error:
             raise CommandExecutionError(f"'{program}' cannot be run: {error.strerror}") from None
@@ -205,6 +211,21 @@ def start(
         source.close()
     end = time.monotonic() + patience
     return Process(shown or " ".join(words), process, output, errors, patience, end, mark.text, hide)
+
+
+def _beginning() -> Callable[[], None] | None:
+    """
+    What a process does before it becomes the command. Most have nothing to do: a copy of this process in which Python
+    runs may wait forever for what another thread of it has held at that moment, and is slower to make.
+    """
+    if transaction_beat.is_armed() or host_processes.inherits_signals():
+        return _begin
+    return None
+
+
+def _begin() -> None:
+    transaction_beat.note(os.getpid())
+    host_processes.forget_signals()
 
 
 def finish(started: Process, *others: Process) -> Said:
@@ -225,6 +246,7 @@ def finish(started: Process, *others: Process) -> Said:
         give_up(started)
         raise
     _close(started)
+    host_time.beat()
     return said
 
 

@@ -120,7 +120,7 @@ def mode_change(edit: Edit) -> dict[str, dict[str, str]]:
     """
     if edit.wrong is None:
         return {}
-    return {"mode": {"old": f"{edit.wrong:04o}", "new": f"{host_attributes.limited(edit.wrong, edit.mode or 0):04o}"}}
+    return {"mode": {"old": f"{edit.wrong:04o}", "new": f"{limited(edit):04o}"}}
 
 
 def write(edits: Mapping[str, Edit]) -> None:
@@ -144,6 +144,49 @@ def write(edits: Mapping[str, Edit]) -> None:
         with _named(path), host_place.of(path) as place:
             _keep_old(place, path, each)
             host_place.remove(place, place.name)
+
+
+def keep(edits: Mapping[str, Edit]) -> None:
+    """
+    Give each file that is about to be replaced or removed another name, :py:func:`kept`, for as long as it may have to
+    be put back by somebody else. One that has it already keeps it: it is the oldest that counts.
+
+    edits
+        From :py:func:`edit`.
+
+    Raises ``Moved`` and ``OSError``.
+    """
+    for path, each in edits.items():
+        if each.old is None or each.old == each.new:
+            continue
+        with _named(path), host_place.of(path) as place:
+            name = os.path.basename(kept(path))
+            if host_place.read(place, name) is None:
+                try:
+                    host_place.keep(place, name, each.old)
+                except FileNotFoundError:
+                    raise Moved(path) from None
+
+
+def kept(path: str) -> str:
+    """
+    The name that a file has beside the one that has replaced it.
+
+    path
+        The file.
+    """
+    folder, name = os.path.split(os.path.realpath(path))
+    return os.path.join(folder, host_leftovers.beside(name, host_leftovers.KEPT))
+
+
+def limited(each: Edit) -> int:
+    """
+    The permissions that a file of our own gets which has more than it may.
+
+    each
+        Its edit.
+    """
+    return host_attributes.limited(each.wrong or 0, each.mode or 0)
 
 
 def _compare(path: str, now: str | None, *expected: str | None) -> None:
@@ -199,12 +242,12 @@ def _holds(place: host_place.Place, name: str, text: str) -> bool:
 def _limit(path: str, each: Edit) -> None:
     """Take away permissions that a file of our own must not have."""
     with _mode_of(path, each.wrong or 0) as descriptor:
-        os.fchmod(descriptor, host_attributes.limited(each.wrong or 0, each.mode or 0))
+        os.fchmod(descriptor, limited(each))
         os.fsync(descriptor)
 
 
 def _widen(path: str, each: Edit) -> None:
-    with _mode_of(path, each.wrong or 0, host_attributes.limited(each.wrong or 0, each.mode or 0)) as descriptor:
+    with _mode_of(path, each.wrong or 0, limited(each)) as descriptor:
         os.fchmod(descriptor, each.wrong or 0)
 
 

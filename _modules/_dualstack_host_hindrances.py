@@ -95,12 +95,13 @@ def _refuse_without_record() -> None:
 
 
 def _names(target: str, found: os.stat_result) -> int:
-    """How many names a file has, without the one that a run which was killed, or is about to end, has given it."""
+    """How many names a file has, without those that a run which was killed, or goes on, has given it."""
     folder, name = os.path.split(target)
-    with contextlib.suppress(OSError):
-        kept = os.lstat(os.path.join(folder, host_leftovers.beside(name, host_leftovers.OLD)))
-        return found.st_nlink - os.path.samestat(kept, found)
-    return found.st_nlink
+    ours = 0
+    for kind in (host_leftovers.OLD, host_leftovers.KEPT):
+        with contextlib.suppress(OSError):
+            ours += os.path.samestat(os.lstat(os.path.join(folder, host_leftovers.beside(name, kind))), found)
+    return found.st_nlink - ours
 
 
 def _why_not(path: str, access: int) -> str:

@@ -44,7 +44,8 @@ def look(words: list[str]) -> list[Entry]:
     where ip(8) fails, is not there, or prints anything else: that says nothing about routes and interfaces.
     """
     if not host_commands.which("ip"):
-        raise host_commands.NotInstalled("ip is not installed on this host; it comes with the package iproute2")
+        said = "ip is not installed on this host; it comes with the package iproute2"
+        raise host_commands.NotInstalled(said, "tunnel")
     done = host_commands.output(["ip", "-j", *words])
     name = f"ip -j {' '.join(words)}"
     if done.retcode:

@@ -22,6 +22,7 @@ from salt.exceptions import CommandExecutionError
 
 FOLDER = "/var/lib/dualstack"
 NEW, OLD = "dualstack-new", "dualstack-old"
+KEPT = "dualstack-kept"  # for as long as a run may have to be put back: the transaction removes it
 OURS = re.compile(rf"\..+\.({NEW}|{OLD})", re.DOTALL)
 LONGEST = 200  # bytes of a name that is used as it is: a file's name may have 255
 
@@ -36,7 +37,8 @@ def beside(name: str, kind: str) -> str:
     name
         That of the other file.
     kind
-        ``NEW``, the one that is about to take its place, or ``OLD``, the one whose place was taken.
+        ``NEW``, the one that is about to take its place; ``OLD``, the one whose place was taken; or ``KEPT``, the one
+        that was there before the run.
     """
     if len(os.fsencode(name)) > LONGEST:
         name = hashlib.sha256(os.fsencode(name)).hexdigest()

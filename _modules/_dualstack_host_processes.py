@@ -16,6 +16,7 @@ import salt.utils.files
 from salt.exceptions import CommandExecutionError
 
 NAME = "DUALSTACK_COMMAND"
+OF_PYTHON = {signal.SIGPIPE, signal.SIGXFSZ}  # which it ignores itself, and restores for a command
 PATIENCE = 5.0  # seconds for the kernel to end a killed process: one that waits for a disk goes on waiting
 
 
@@ -42,10 +43,17 @@ def mark() -> Mark:
     return Mark(text, {NAME: text})
 
 
+def inherits_signals() -> bool:
+    """
+    Whether a command would ignore or block signals since whoever has started Salt does.
+    """
+    ignored = {each for each in signal.valid_signals() if signal.getsignal(each) == signal.SIG_IGN}
+    return bool(ignored - OF_PYTHON or signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+
+
 def forget_signals() -> None:
     """
-    Handle all signals as usual, in a process that is about to become a command: whoever has started Salt may ignore or
-    block some, and daemons would inherit that.
+    Handle all signals as usual, in a process that is about to become a command: daemons would inherit what is not.
     """
     for each in signal.valid_signals():
         if signal.getsignal(each) == signal.SIG_IGN:

@@ -4,9 +4,14 @@ Where packets of this host go, by its live routes and addresses.
 
 from __future__ import annotations
 
+import ipaddress
 from typing import NamedTuple
 
 import _dualstack_host_ip as host_ip
+
+ANYWHERE = "2000::"  # the first address of the global unicast space: its route is looked up, nothing is sent
+# Bits of the longest prefix by which the internet is routed, 2000::/3 or an allocation: a longer one is a network.
+INTERNET = {6: 32, 4: 7}
 
 
 class Route(NamedTuple):
@@ -34,6 +39,45 @@ def to(host: str, interface: str | None = None) -> Route:
     except host_ip.Nothing:
         return Route()
     return Route(found["dev"], found.get("prefsrc"), found.get("type") == "local")
+
+
+def back(host: str, own: str) -> Route:
+    """
+    The live route of what is sent to a host from one of this host's addresses: policy rules may count its source.
+
+    host, own
+        The two addresses.
+
+    Raises ``CommandExecutionError`` where ip(8) does not say.
+    """
+    try:
+        found = host_ip.route(["route", "get", host, "from", own])
+    except host_ip.Nothing:
+        return Route()
+    return Route(found["dev"], own, found.get("type") == "local")
+
+
+def on_link(host: str, own: str | None = None) -> bool:
+    """
+    Whether packets to a host reach it without a router, and without a default route: then it is no host of the
+    internet, but a neighbour of this one.
+
+    host
+        Its address.
+    own
+        This host's, from which they are sent.
+
+    Raises ``CommandExecutionError`` where ip(8) does not say.
+    """
+    number = ipaddress.ip_address(host).version
+    source = ["from", own] if own else []
+    try:
+        found = host_ip.look([f"-{number}", "route", "get", "fibmatch", host, *source])
+    except host_ip.Nothing:
+        return False
+    ways = [str(each.get("dst")) for each in found if not {"gateway", "via", "nexthops"} & each.keys()]
+    longest = INTERNET[number]
+    return any(each != "default" and ipaddress.ip_network(each, strict=False).prefixlen >= longest for each in ways)
 
 
 def address(interface: str, family: str) -> str | None:

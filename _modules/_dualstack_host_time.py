@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 
 import _dualstack_rooms
+import _dualstack_transaction_beat as transaction_beat
 from salt.exceptions import CommandExecutionError
 
 # Each public module has rooms of its own, but a plug-in's waits are part of the state that calls it.
@@ -30,10 +31,12 @@ def within(seconds: float) -> Iterator[None]:
     """
     outer = getattr(_THREAD, "limit", None)
     _THREAD.limit = (time.monotonic() + seconds, seconds)
+    transaction_beat.push(seconds)
     try:
         yield
     finally:
         _THREAD.limit = outer
+        beat()
 
 
 def left(patience: float) -> float:
@@ -53,3 +56,11 @@ def left(patience: float) -> float:
     if remaining <= 0:
         raise Over(f"the {seconds:g} s that this state may take are over")
     return min(patience, remaining)
+
+
+def beat() -> None:
+    """
+    Give a sign of life: a state goes on, and has the rest of its time; or none does, and others' states may come first.
+    """
+    limit = getattr(_THREAD, "limit", None)
+    transaction_beat.push(transaction_beat.IDLE if limit is None else max(limit[0] - time.monotonic(), 0))

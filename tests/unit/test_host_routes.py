@@ -1,18 +1,14 @@
-"""Where packets go and who manages this host, by what ip(8), the environment and the minion's configuration say."""
+"""Where packets go, by what ip(8) says."""
 
 from __future__ import annotations
 
 import json
-import os
 from typing import Any
 
 import _dualstack_host_commands as host_commands
-import _dualstack_host_management as host_management
 import _dualstack_host_routes as host_routes
 import pytest
 from salt.exceptions import CommandExecutionError
-
-Connection = host_management.Connection
 
 
 class Ip:
@@ -59,6 +55,22 @@ def test_the_route_by_an_interface(ip: Ip) -> None:
     assert host_routes.to("127.0.0.1", "lo").interface == "lo"
 
 
+def test_a_neighbour_is_reached_without_a_router(ip: Ip) -> None:
+    def matched(host: str, **route: Any) -> bool:
+        ip.says[f"-6 route get fibmatch {host}"] = [{"dev": "eth0", "flags": [], **route}]
+        return host_routes.on_link(host)
+
+    assert matched("2001:db8:1::1", dst="2001:db8:1::/64")
+    assert matched("2001:db8:1::2", dst="2001:db8:1::2")
+    assert not matched("2001:db8:1::3", dst="2001:db8:1::3", gateway="fe80::1")
+    assert not matched("2001:db8:c::2", dst="default", gateway="fe80::1")
+    assert not matched("2001:db8:c::2", dst="default")  # a tunnel
+    assert not matched("2001:db8:c::2", dst="2000::/3")  # a tunnel, as by hand
+    ip.says["-6 route get fibmatch 2001:db8:c::2"] = [{"dst": "default", "nexthops": [{"dev": "eth0"}], "flags": []}]
+    assert not host_routes.on_link("2001:db8:c::2")
+    assert not host_routes.on_link("2001:db8:c::9")  # no route at all
+
+
 def link(*held: str) -> dict[str, Any]:
     """An interface with these addresses, each with its scope."""
     addresses = [
@@ -90,97 +102,3 @@ def test_what_does_not_say_is_not_taken_for_no_route(ip: Ip, monkeypatch: pytest
     for ask in (host_routes.to, lambda host: host_routes.address(host, "ipv4")):
         with pytest.raises(CommandExecutionError, match="ended with 1 and said: Segmentation fault$"):
             ask("192.0.2.99")
-
-
-# --------------------------------------------------------------------------------------------------------------
-# Who manages this host
-
-
-@pytest.fixture
-def session(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Processes: for each, its environment and its parent. This one has the first number."""
-    found: dict[str, bytes] = {}
-
-    def write(processes: dict[int, tuple[bytes, int]]) -> None:
-        found.clear()
-        for number, (environment, parent) in processes.items():
-            found[f"/proc/{number}/environ"] = environment
-            found[f"/proc/{number}/status"] = b"Name:\tx\nPid:\t%d\nPPid:\t%d\n" % (number, parent)
-        monkeypatch.setattr(os, "getpid", lambda: next(iter(processes)))
-
-    class Stream:
-        def __init__(self, path: str, mode: str) -> None:
-            assert mode == "rb", "an environment may hold any bytes"
-            if path not in found:
-                raise FileNotFoundError(path)
-            self.path = path
-
-        def __enter__(self) -> Stream:
-            return self
-
-        def __exit__(self, *_: Any) -> None:
-            pass
-
-        def read(self) -> bytes:
-            return found[self.path]
-
-    monkeypatch.setattr("salt.utils.files.fopen", Stream)
-    return write
-
-
-LOGGED_IN = b"HOME=/root\0SSH_CONNECTION=192.0.2.7 40000 192.0.2.1 2222\0TERM=x\0"
-
-
-def test_the_client_of_the_nearest_session_is_let_in_again(ip: Ip, session: Any) -> None:
-    ip.says["route get 192.0.2.1"] = [{"type": "local", "dev": "lo"}]
-    expected = Connection(
-        "ipv4", "in", "192.0.2.7", 2222, "the ssh client 192.0.2.7, who is logged in", "192.0.2.1", None
-    )
-    for environment in (LOGGED_IN, LOGGED_IN[len(b"HOME=/root\0") :]):
-        session({500: (b"A=b\0", 400), 400: (environment, 300), 300: (b"SSH_CONNECTION=1 2 3 4\0", 1)})
-        assert host_management.connections({}) == [expected]
-
-
-def test_nobody_is_logged_in(ip: Ip, session: Any) -> None:
-    session({500: (b"OLD_SSH_CONNECTION=a b c d\0SSH_CONNECTIONS=a\0", 400), 400: (b"", 0)})
-    assert host_management.connections({}) == []
-    session({500: (b"A=b\0", 400)})  # a parent that may not be looked at
-    assert host_management.connections({}) == []
-    session({500: (b"SSH_CONNECTION=\0", 400), 400: (b"SSH_CONNECTION=a b c\0", 0)})
-    assert host_management.connections({}) == []
-
-
-def test_a_session_on_another_host_or_namespace_is_none(ip: Ip, session: Any) -> None:
-    session({500: (LOGGED_IN, 1)})
-    ip.says["route get 192.0.2.1"] = [{"dev": "eth0"}]
-    assert host_management.connections({}) == []
-
-
-def test_a_session_over_a_link_local_address(ip: Ip, session: Any) -> None:
-    """No route leads there; the zone is the interface."""
-    session({500: (b"SSH_CONNECTION=fe80::7%eth0 40000 fe80::1%eth0 22\0", 1)})
-    assert host_management.connections({}) == [
-        Connection("ipv6", "in", "fe80::7", 22, "the ssh client fe80::7, who is logged in", "fe80::1", "eth0")
-    ]
-
-
-def out(master: str, *ports: int) -> list[Connection]:
-    family = "ipv6" if ":" in master else "ipv4"
-    return [Connection(family, "out", master, port, f"the Salt master {master}") for port in ports]
-
-
-def test_every_master_stays_reachable(ip: Ip, session: Any) -> None:
-    session({500: (b"", 0)})
-    minion = {"file_client": "remote", "master_ip": "192.0.2.9", "master_uri": "tcp://192.0.2.9:4506"}
-    assert host_management.connections(minion) == out("192.0.2.9", 4505, 4506)
-    six = {**minion, "master_uri": "tcp://[2001:db8::9]:14506", "publish_port": "14505"}
-    assert host_management.connections(six) == out("2001:db8::9", 14505, 14506)
-    several = {**minion, "master_uri_list": ["tcp://192.0.2.9:4506", "tcp://[2001:db8::9]:4506"]}
-    assert host_management.connections(several) == out("192.0.2.9", 4505, 4506) + out("2001:db8::9", 4505, 4506)
-
-
-def test_a_minion_without_a_master_has_none(ip: Ip, session: Any) -> None:
-    session({500: (b"", 0)})
-    masterless = {"file_client": "local", "master_ip": "192.0.2.9", "master_uri": "tcp://192.0.2.9:4506"}
-    assert host_management.connections(masterless) == []
-    assert host_management.connections({"file_client": "remote", "master": "salt"}) == []
