@@ -8,15 +8,17 @@ import ipaddress
 from collections.abc import Mapping
 from typing import Any
 
+import _dualstack_dns_parts as dns_parts
 
-def published(dns: Mapping[str, Any], tunnel: Mapping[str, Any]) -> str | None:
+
+def published(dns: Any, tunnel: Mapping[str, Any]) -> str | None:
     """
     The IPv6 address by which others reach this host, and from which its own connections through the tunnel come.
 
     dns
-        The part ``dns`` of the pillar; empty where there is none.
+        The part ``dns`` of the pillar, a mapping or a list of mappings; empty where there is none.
     tunnel
-        The part ``tunnel``; likewise. Neither has to be valid.
+        The part ``tunnel``; empty where there is none. Neither has to be valid.
 
     Returns the first that is given, in canonical form and without a prefix length: the ``address`` of ``dns``; the
     ``source`` of the tunnel; the first of its ``addresses``; its own ``address``. ``None`` if none is given, or if the
@@ -24,7 +26,7 @@ def published(dns: Mapping[str, Any], tunnel: Mapping[str, Any]) -> str | None:
     """
     further = tunnel.get("addresses")
     first = next(iter(further), None) if isinstance(further, (list, tuple)) else further
-    given = (dns.get("address"), tunnel.get("source"), first, tunnel.get("address"))
+    given = (dns_parts.address(dns), tunnel.get("source"), first, tunnel.get("address"))
     chosen = next((each for each in given if each is not None), None)
     if not isinstance(chosen, str):
         return None

@@ -9,25 +9,32 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import _dualstack_dns_address as dns_address
+import _dualstack_dns_parts as dns_parts
+import _dualstack_dns_patience as dns_patience
 import _dualstack_dns_provider as dns_provider
+import _dualstack_dns_ptr as dns_ptr
 import _dualstack_dns_values as dns_values
 import _dualstack_plugins as plugins
+import _dualstack_proof_rungs as proof_rungs
 import _dualstack_settings as settings_room
 import _dualstack_words as words
 from salt.exceptions import CommandExecutionError, SaltException, SaltInvocationError
 
-PILLAR = "ipv6:dns"
-DEFAULTS: dict[str, Any] = {"ttl": 3600, "exclusive": False, "deadline": 60}
+PILLAR = dns_parts.KEY
+DEFAULTS: dict[str, Any] = {"ttl": 3600, "exclusive": False, "deadline": 60, "withdraw_after": dns_patience.AFTER}
 READERS: dict[str, Callable[[Any], Any]] = {
     "names": dns_values.names,
     "address": dns_values.address,
     "ttl": dns_values.ttl,
     "exclusive": dns_values.truth,
     "withdraw_when_broken": dns_values.truth,
+    "withdraw_after": dns_values.runs,
+    "without": proof_rungs.rungs,
+    "other_ipv4": dns_values.truth,
     "servers": dns_values.servers,
     "deadline": dns_values.deadline,
 }
-KEYS = ("provider", *READERS)  # and the name of each provider, with its own settings
+KEYS = ("provider", *READERS, "ptr")  # and the name of each provider, with its own settings
 
 Providers = Mapping[str, plugins.Provider]
 
@@ -41,10 +48,14 @@ class Wish(NamedTuple):
     exclusive: bool
     servers: list[str] | None
     deadline: float
+    withdraw_after: int
     provider: str
     about: plugins.About
     credentials: str  # the key of the pillar under which the provider's settings are
     place: str  # what errors begin with: nothing, or the key of the pillar that the wish comes from
+    kind: str = "AAAA"  # of the records; PTR: the names are reverse names, and `host` is what they lead to
+    host: str | None = None
+    zone: str | None = None  # of the PTR records, if it is known
 
 
 def errors(dns: Any, providers: Providers) -> list[str]:
@@ -52,14 +63,51 @@ def errors(dns: Any, providers: Providers) -> list[str]:
     All errors in the pillar ``ipv6:dns``, as far as this can be checked without the host.
 
     dns
-        As a user wrote it; it may be anything.
+        As a user wrote it, a mapping or a list of mappings; it may be anything.
     providers
         From :py:func:`_dualstack_plugins.providers`.
 
-    Returns sentences that begin with the key; none shows the value of a provider's settings.
+    Returns sentences that begin with the key, with the place in the list, ``[0]:names: ...``, or with a colon. None
+    shows the value of a provider's settings.
     """
+    if not isinstance(dns, list):
+        return _entry_errors(dns, providers)
+    if not dns:
+        return [f": expected a mapping with {', '.join(KEYS)}, or a list of such mappings, found an empty list"]
+    problems = [
+        f"[{index}]{_joined(each)}" for index, entry in enumerate(dns) for each in _entry_errors(entry, providers)
+    ]
+    return [*problems, *_common_errors(dns)]
+
+
+def _joined(sentence: str) -> str:
+    return sentence if sentence.startswith(":") else f":{sentence}"
+
+
+def _common_errors(dns: list[Any]) -> list[str]:
+    """What is wrong with an entry beside the others: two of them would change the same record."""
+    problems = []
+    seen: dict[str, int] = {}
+    given: dict[str, int] = {}
+    ptr: list[int] = []
+    for index, entry in enumerate(dns):
+        for name in dns_parts.names(entry):
+            if seen.setdefault(name, index) != index:
+                problems.append(f"[{index}]:names: {name} is in [{seen[name]}], too; a name belongs to one entry")
+        address = dns_address.published(entry, {})
+        if address is not None and given.setdefault(address, index) == index and len(given) > 1:
+            problems.append(
+                f"[{index}]:address: {address} is not {next(iter(given))}, which another entry has; "
+                "IPv6 is proven for one address, with which all names are published"
+            )
+        if isinstance(entry, Mapping) and entry.get("ptr") is not None:
+            ptr.append(index)
+    return problems + [f"[{each}]:ptr: [{ptr[0]}] has one, too; an address has one PTR record" for each in ptr[1:]]
+
+
+def _entry_errors(dns: Any, providers: Providers) -> list[str]:
     if not isinstance(dns, dict):
-        return [f"expected a mapping with {', '.join(KEYS)}, found {dns_values.kind(dns)}"]
+        return [f": expected a mapping with {', '.join(KEYS)}, found {dns_values.kind(dns)}"]
     provider: Any = dns.get("provider")
     required = {"provider": f"one of {', '.join(providers)}", "names": dns_values.NAMES}
     known = [*KEYS, *providers]
@@ -73,6 +121,8 @@ def errors(dns: Any, providers: Providers) -> list[str]:
     problems += value_errors(dns)
     if _is_known(provider, providers):
         problems += _provider_errors(dns, provider, providers[provider])
+    if dns.get("ptr") is not None:
+        problems += [each for each in dns_ptr.errors(dns["ptr"], dns, providers) if each not in problems]
     return problems
 
 
@@ -134,21 +184,18 @@ def wish(name: str, given: Mapping[str, Any], key: str | None, pillar: Mapping[s
     """
     named = {each: value for each, value in given.items() if value is not None}
     credentials = named.pop("credentials", None)
-    for argument, value in (("pillar", key), ("credentials", credentials)):
-        if value is not None and not isinstance(value, str):  # settings in the wrong place may be secret
-            raise SaltInvocationError(
-                f"{argument}: expected a key of the pillar, such as {PILLAR}, found {dns_values.kind(value)}"
-            )
+    refuse_misplaced({"pillar": key, "credentials": credentials}, PILLAR)
     if key is None:
         dns = {"provider": "rfc2136", "names": [name], **named}
     else:
         dns = {**_from_pillar(key, pillar), **named}
+        dns.pop("ptr", None)  # another state's
         if "ttl" not in given:
             dns.pop("ttl", None)  # its errors must not prevent a record from being withdrawn
     provider: Any = dns.get("provider")
     place = f"{PILLAR if key is None else key}:{provider}" if credentials is None else credentials
     if _is_known(provider, providers) and (key is None or credentials is not None):
-        dns[provider] = _settings(place, pillar, provider)
+        dns[provider] = settings(place, pillar, provider)
     problems = errors(dns, providers)
     if key is not None:
         problems = [_placed(each, key, named, provider, place) for each in problems]
@@ -164,11 +211,29 @@ def wish(name: str, given: Mapping[str, Any], key: str | None, pillar: Mapping[s
         exclusive=full["exclusive"],
         servers=full.get("servers"),
         deadline=full["deadline"],
+        withdraw_after=full["withdraw_after"],
         provider=provider,
-        about=_about(providers[provider], {each: value for each, value in full[provider].items() if value is not None}),
+        about=about(providers[provider], {each: value for each, value in full[provider].items() if value is not None}),
         credentials=place,
-        place="" if key is None else f"{key}:",
+        place="" if key is None else f"{settings_room.told(key)}:",
     )
+
+
+def refuse_misplaced(keys: Mapping[str, Any], example: str) -> None:
+    """
+    Raise ``SaltInvocationError`` for what is no key of the pillar. It is not shown: settings in the wrong place may be
+    secret.
+
+    keys
+        By the argument; ``None`` where one is not given.
+    example
+        A key.
+    """
+    for argument, value in keys.items():
+        if value is not None and not isinstance(value, str):
+            raise SaltInvocationError(
+                f"{argument}: expected a key of the pillar, such as {example}, found {dns_values.kind(value)}"
+            )
 
 
 def _placed(sentence: str, key: str, named: Mapping[str, Any], provider: Any, credentials: str) -> str:
@@ -176,17 +241,47 @@ def _placed(sentence: str, key: str, named: Mapping[str, Any], provider: Any, cr
     word, _, rest = sentence.partition(":")
     if word in named:
         return sentence
-    return f"{credentials}:{rest}" if word == provider else f"{key}:{sentence}"
+    return f"{settings_room.told(credentials if word == provider else key)}:{rest if word == provider else sentence}"
 
 
 def _from_pillar(key: str, pillar: Mapping[str, Any]) -> dict[str, Any]:
+    if listed := dns_parts.entries(settings_room.at(pillar, key), key)[1:]:
+        keys = ", ".join([f"{key}:0", *(each for each, _ in listed)])
+        raise SaltInvocationError(f"pillar: {key} is a list in the pillar; expected the key of one entry: {keys}")
     dns = settings_room.part(pillar, key)
     if dns.get("address") is None:
-        dns["address"] = dns_address.published(dns, settings_room.beside(pillar, key, "tunnel"))
+        dns["address"] = address(key, pillar)
     return dns
 
 
-def _settings(place: str, pillar: Mapping[str, Any], provider: str) -> dict[str, Any]:
+def address(key: str, pillar: Mapping[str, Any]) -> str | None:
+    """
+    The address that is published: that of the whole part ``dns``, or that of the tunnel beside it.
+
+    key
+        The key of an entry, ``ipv6:dns`` or ``ipv6:dns:0``.
+    pillar
+        The whole pillar.
+
+    Returns it in canonical form; ``None`` if there is none, or if it is no IPv6 address.
+    """
+    tunnel = settings_room.beside(pillar, key, "tunnel")
+    return dns_address.published(settings_room.at(pillar, settings_room.whole(key)), tunnel)
+
+
+def settings(place: str, pillar: Mapping[str, Any], provider: str) -> dict[str, Any]:
+    """
+    A provider's settings, where an argument says that they are.
+
+    place
+        The key of the pillar.
+    pillar
+        The whole pillar.
+    provider
+        The provider's name.
+
+    Raises ``SaltInvocationError`` where there are none.
+    """
     found = settings_room.at(pillar, place)
     if not isinstance(found, Mapping):
         raise SaltInvocationError(
@@ -196,8 +291,20 @@ def _settings(place: str, pillar: Mapping[str, Any], provider: str) -> dict[str,
     return dict(found)
 
 
-def _about(provider: plugins.Provider, settings: dict[str, Any]) -> plugins.About:
-    found = dns_provider.about(provider.about, settings)
+def about(provider: plugins.Provider, given: dict[str, Any], kind: str = "AAAA") -> plugins.About:
+    """
+    What a provider can do.
+
+    provider
+        The provider.
+    given
+        Its settings; valid.
+    kind
+        The type of the records.
+
+    Raises ``CommandExecutionError`` where it says something wrong of itself, or cannot change these.
+    """
+    found = dns_provider.about(provider.about, given, kind)
     try:
         dns_values.servers(list(found["servers"]))
     except ValueError as error:

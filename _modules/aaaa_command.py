@@ -1,14 +1,16 @@
 """
-AAAA records by a user's own command.
+AAAA records, and PTR records, by a user's own command.
 
-It is called for one record at a time, as ``PUBLISH NAME ADDRESS TTL`` and ``WITHDRAW NAME ADDRESS``, without a shell,
-and exits with 0 on success. It has to accept being called again for a change that is already done. The authoritative
-servers are asked before, for the records to change, and afterwards, for the result.
+It is called for one record at a time, as ``PUBLISH NAME ADDRESS TTL`` and ``WITHDRAW NAME ADDRESS``, and for PTR
+records as ``PUBLISH_PTR ADDRESS NAME TTL`` and ``WITHDRAW_PTR ADDRESS NAME``, without a shell, and exits with 0 on
+success. It has to accept being called again for a change that is already done. The authoritative servers are asked
+before, for the records to change, and afterwards, for the result.
 
 It manages its own credential, for example in a file that only root can read. None is passed as an argument, since every
 user of the host can see arguments.
 
-Without ``withdraw``, the command replaces the address of a name, as many dynamic DNS services do.
+Without ``withdraw``, the command replaces the address of a name, as many dynamic DNS services do; without
+``withdraw_ptr``, the name of an address.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from salt.exceptions import CommandExecutionError
 
 with _dualstack_rooms.fresh(__file__):
     import _dualstack_dns_provider as dns_provider
+    import _dualstack_dns_reverse as dns_reverse
     import _dualstack_host_commands as host_commands
     import _dualstack_plugins as plugins
     import _dualstack_secrets_said as secrets_said
@@ -52,15 +55,20 @@ def about(settings: dict[str, Any]) -> dict[str, Any]:
         "keys": {
             "publish": "a command, which gets the words NAME ADDRESS TTL",
             "withdraw": "a command, which gets the words NAME ADDRESS",
+            "publish_ptr": "a command, which gets the words ADDRESS NAME TTL",
+            "withdraw_ptr": "a command, which gets the words ADDRESS NAME",
             "timeout": f"seconds for one call ({TIMEOUT:g})",
         },
-        "required": ["publish"],
-        "withdraws": "withdraw" in settings,
         "sets_ttl": True,
-        "replaces": "withdraw" not in settings,
         "atomic": False,
         "servers": [],
+        **_able("publish", "withdraw", settings),
+        "kinds": {"AAAA": {}, "PTR": _able("publish_ptr", "withdraw_ptr", settings)},
     }
+
+
+def _able(publish: str, withdraw: str, settings: dict[str, Any]) -> dict[str, Any]:
+    return {"required": [publish], "withdraws": withdraw in settings, "replaces": withdraw not in settings}
 
 
 def errors(settings: dict[str, Any], names: list[str]) -> list[str]:
@@ -81,7 +89,7 @@ def errors(settings: dict[str, Any], names: list[str]) -> list[str]:
         salt-call aaaa_command.errors '{publish: 1}' '[www.example.org]'
     """
     problems = []
-    for key in ("publish", "withdraw"):
+    for key in ("publish", "withdraw", "publish_ptr", "withdraw_ptr"):
         if key in settings and not _words(settings[key]):
             problems.append(f"{key}: it is not a command such as /usr/local/sbin/{key} or [/usr/local/sbin/dns, {key}]")
     timeout = settings.get("timeout", TIMEOUT)
@@ -112,7 +120,8 @@ def change(credentials: str, edits: plugins.Edits) -> None:
     credentials
         The key of the pillar under which the settings are. They are read only from there.
     edits
-        ``{name: {"old": {"addresses": [...], "ttl": ...}, "new": {...}}}``
+        ``{name: {"old": {"addresses": [...], "ttl": ...}, "new": {...}}}``, or of PTR records, as the module ``aaaa``
+        describes them
 
     Raises ``SaltInvocationError`` for wrong settings or edits, and ``CommandExecutionError`` with what a command
     said where it fails.
@@ -124,19 +133,21 @@ def change(credentials: str, edits: plugins.Edits) -> None:
         salt-call aaaa_command.change ipv6:dns:command '{}'
     """
     settings = dns_provider.checked(__pillar__, credentials, edits, about, errors)
-    removes = about(settings)["withdraws"]
-    for name, edit in edits.items():
-        old, new = edit["old"], edit["new"]
-        for address in new["addresses"]:
-            if address not in old["addresses"] or old["ttl"] != new["ttl"]:
-                _run(settings, "publish", [name, address, str(new["ttl"])])
-        gone = [address for address in old["addresses"] if address not in new["addresses"]]
-        if gone and not removes and not new["addresses"]:
+    pointer = dns_provider.kind_of(edits) == "PTR"
+    publish, withdraw = ("publish_ptr", "withdraw_ptr") if pointer else ("publish", "withdraw")
+    for name, edit in dns_provider.plain(edits).items():
+        owner = dns_reverse.address(name) if pointer else name
+        old, new = edit["old"]["addresses"], edit["new"]["addresses"]
+        for each in new:
+            if each not in old or edit["old"]["ttl"] != edit["new"]["ttl"]:
+                _run(settings, publish, [owner, each, str(edit["new"]["ttl"])])
+        gone = [each for each in old if each not in new]
+        if gone and withdraw not in settings and not new:
             raise CommandExecutionError(
-                f"{', '.join(gone)} of {name} cannot be removed: there is no command 'withdraw'"
+                f"{', '.join(gone)} of {owner} cannot be removed: there is no command '{withdraw}'"
             )
-        for address in gone if removes else []:
-            _run(settings, "withdraw", [name, address])
+        for each in gone if withdraw in settings else []:
+            _run(settings, withdraw, [owner, each])
 
 
 def _run(settings: dict[str, Any], which: str, arguments: list[str]) -> None:

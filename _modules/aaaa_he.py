@@ -29,6 +29,7 @@ from salt.exceptions import CommandExecutionError
 
 with _dualstack_rooms.fresh(__file__):
     import _dualstack_dns_provider as dns_provider
+    import _dualstack_dns_values as dns_values
     import _dualstack_host_apart as host_apart
     import _dualstack_plugins as plugins
     import _dualstack_secrets_said as secrets_said
@@ -130,7 +131,7 @@ def _key_errors(keys: Any, names: list[str]) -> list[str]:
 
 
 def _keys(keys: dict[Any, Any]) -> dict[str, Any]:
-    return {str(name).lower().removesuffix("."): key for name, key in keys.items()}
+    return {dns_values.canonical(str(name)): key for name, key in keys.items()}
 
 
 def _is_https(url: Any) -> bool:

@@ -15,8 +15,12 @@ decide.
 from __future__ import annotations
 
 import contextlib
+import difflib
 import functools
+import importlib
+import ipaddress
 import logging
+import pkgutil
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +29,7 @@ from salt.exceptions import CommandExecutionError
 
 with _dualstack_rooms.fresh(__file__):
     import _dualstack_dns_provider as dns_provider
+    import _dualstack_dns_values as dns_values
     import _dualstack_host_apart as host_apart
     import _dualstack_plugins as plugins
     import _dualstack_secrets_said as secrets_said
@@ -64,6 +69,7 @@ def about(settings: dict[str, Any]) -> dict[str, Any]:
         "replaces": False,
         "atomic": False,
         "servers": [],
+        "zone": dns_provider.zone(settings),
     }
 
 
@@ -88,15 +94,31 @@ def errors(settings: dict[str, Any], names: list[str]) -> list[str]:
     provider = settings.get("provider", "gandi")
     if not isinstance(provider, str) or not provider.isidentifier():
         problems.append(f"provider: {provider!r} is not the name of a hoster, such as gandi")
+    elif (known := _hosters()) and provider not in known:
+        near = difflib.get_close_matches(provider, known, 1)
+        other = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(known)}"
+        problems.append(f"provider: {provider!r} is not a hoster that Lexicon knows; {other}")
     options = settings.get("options", {})
     if not isinstance(options, dict) or not all(isinstance(key, str) for key in options):
         problems.append(f"options: expected a mapping such as {{auth_token: TOKEN}}, found a {type(options).__name__}")
     return problems
 
 
+def _hosters() -> list[str]:
+    """Those that Lexicon knows; none where it is not installed yet, so that Lexicon itself is asked later."""
+    for name in ("lexicon._private.providers", "lexicon.providers"):  # the second before Lexicon 3.13
+        try:
+            found = importlib.import_module(name)
+        except ImportError:
+            continue
+        return sorted({each.name for each in pkgutil.iter_modules(found.__path__)} - {"base"})
+    return []
+
+
 def change(credentials: str, edits: plugins.Edits) -> None:
     """
-    Change the records of some names, one after the other: new ones first, so that there is always one.
+    Change the records of some names, one after the other: new ones first, so that there is always one, unless the TTL
+    changes.
 
     credentials
         The key of the pillar under which the settings are. They are read only from there.
@@ -135,30 +157,59 @@ def change(credentials: str, edits: plugins.Edits) -> None:
 
 def _carry_out(client: Any, resolver: Any, settings: dict[str, Any], name: str, edit: plugins.Edit) -> str:
     """Change the records of one name; the problem, or nothing."""
-    old, new = edit["old"], edit["new"]
+    old, new, zone = edit["old"], edit["new"], dns_values.canonical(settings["zone"])
     config = {
         "provider_name": settings["provider"],
-        "domain": settings["zone"],
+        "domain": zone,
         # Else Lexicon would guess the zone, by a list that it fetches from somewhere.
         "resolve_zone_name": True,
-        "delegated": settings["zone"],
+        "delegated": zone,
         "ttl": new["ttl"],
         # Its `ddns` expects the zone among its own options.
-        settings["provider"]: {"domain": settings["zone"], **settings.get("options", {})},
+        settings["provider"]: {"domain": zone, **settings.get("options", {})},
     }
     try:
         with client(resolver.with_dict(config)) as operations:
+            again = old["ttl"] != new["ttl"]
+            # At many hosters all records of a name have one TTL, which stays as long as one of them does.
+            for address in old["addresses"] if again else ():
+                _delete(operations, name, zone, address)
             for address in new["addresses"]:
-                if address in old["addresses"] and old["ttl"] != new["ttl"]:
-                    operations.delete_record(rtype="AAAA", name=name, content=address)
-                if address not in old["addresses"] or old["ttl"] != new["ttl"]:
+                if again or address not in old["addresses"]:
                     operations.create_record("AAAA", name, address)
-            for address in old["addresses"]:
+            for address in old["addresses"] if not again else ():
                 if address not in new["addresses"]:
-                    operations.delete_record(rtype="AAAA", name=name, content=address)
+                    _delete(operations, name, zone, address)
     except Exception as error:  # pylint: disable=broad-except  # each hoster raises its own exceptions
         return _clean(f"{type(error).__name__}: {error}", settings.get("options", {}))
     return ""
+
+
+def _delete(operations: Any, name: str, zone: str, address: str) -> None:
+    """
+    Delete one record: most hosters' plug-ins delete what they list, so that is looked at first.
+
+    Raises ``ValueError`` if it is anything but this record.
+    """
+    try:
+        listed = list(operations.list_records("AAAA", name, address))
+    except Exception:  # pylint: disable=broad-except  # it cannot list records; the name servers will tell
+        listed = []
+    relative = {"@", ""} if name == zone else {name.removesuffix(f".{zone}")}
+    for record in listed:
+        kind, owner, content = (record.get(key) for key in ("type", "name", "content"))
+        own = owner is None or dns_values.canonical(owner) in {name, *relative}
+        # Several values in one record are told apart by the plug-in.
+        if kind not in ("AAAA", None) or not own or (isinstance(content, str) and not _is_same(content, address)):
+            raise ValueError(f"it would also delete the record {kind} {owner}; nothing was deleted")
+    operations.delete_record(rtype="AAAA", name=name, content=address)
+
+
+def _is_same(content: str, address: str) -> bool:
+    try:
+        return str(ipaddress.IPv6Address(content)) == address
+    except ValueError:
+        return False
 
 
 def _clean(text: str, options: dict[str, Any]) -> str:

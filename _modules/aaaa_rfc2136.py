@@ -1,8 +1,12 @@
 """
-AAAA records by dynamic update (:rfc:`2136`), signed with TSIG (:rfc:`8945`).
+AAAA records, and PTR records, by dynamic update (:rfc:`2136`), signed with TSIG (:rfc:`8945`).
 
-All names are in one message, which the server carries out as a whole or not at all, and only if the AAAA records have
-not changed since the change was planned. The key needs access only to the AAAA records of these names; in BIND::
+All names are in one message, which the server carries out as a whole or not at all, and only if the records have not
+changed since the change was planned. It goes to the primary server, which need not be one of those that the NS
+records name. If the server has several views of the zone, the key has to lead to the one that the servers show which
+are asked for the result.
+
+The key needs access only to the AAAA records of these names; in BIND::
 
     key "host1" { algorithm hmac-sha256; secret "..."; };     // made by: tsig-keygen -a hmac-sha256 host1
     zone "example.org" {
@@ -13,6 +17,22 @@ not changed since the change was planned. The key needs access only to the AAAA 
             grant host1 name mail.example.org AAAA;
         };
     };
+
+and in the reverse zone, for the PTR record of its address, ``grant host1 zonesub PTR;``.
+
+In Knot::
+
+    acl:
+      - id: host1
+        key: host1
+        action: update
+        update-type: [AAAA]
+        update-owner: name
+        update-owner-match: equal
+        update-owner-name: [www, mail]
+
+PowerDNS (``dnsupdate=yes``, and the key in the zone's metadata ``TSIG-ALLOW-DNSUPDATE``) cannot limit a key to names or
+types: it may change the whole zone. It signs no refusal of a key; such an answer is reported as not signed.
 """
 
 from __future__ import annotations
@@ -28,6 +48,8 @@ from salt.exceptions import CommandExecutionError
 
 with _dualstack_rooms.fresh(__file__):
     import _dualstack_dns_provider as dns_provider
+    import _dualstack_dns_update as dns_update
+    import _dualstack_dns_values as dns_values
     import _dualstack_host_time as host_time
     import _dualstack_plugins as plugins
 if TYPE_CHECKING:
@@ -37,18 +59,6 @@ __virtualname__ = "aaaa_rfc2136"
 
 ALGORITHMS = ("hmac-sha1", "hmac-sha224", "hmac-sha256", "hmac-sha384", "hmac-sha512")
 ANSWER = 10.0  # seconds; a server answers as soon as it has written its journal
-CODES = {
-    "REFUSED": "it refuses: the key {key} may not change AAAA records of these names, or the zone takes no updates",
-    "NOTAUTH": "it is not authoritative for the zone {zone}, or does not accept the key {key}",
-    "NOTZONE": "a name is not in the zone {zone}",
-    "NXRRSET": "somebody has changed the records in the meantime, or they come from a wildcard",
-    "YXRRSET": "somebody has added records in the meantime",
-    "NXDOMAIN": "somebody has removed a name in the meantime",
-    "YXDOMAIN": "somebody has added a name in the meantime",
-    "SERVFAIL": "it has failed; its log says why (often it cannot write its journal)",
-    "FORMERR": "it does not understand the update",
-    "NOTIMP": "it does not support dynamic updates",
-}
 
 
 def about(settings: dict[str, Any]) -> dict[str, Any]:
@@ -80,7 +90,9 @@ def about(settings: dict[str, Any]) -> dict[str, Any]:
         "sets_ttl": True,
         "replaces": False,
         "atomic": True,
+        "kinds": ["AAAA", "PTR"],
         "servers": [f"{settings.get('server')}#{settings.get('port', 53)}"],
+        "zone": dns_provider.zone(settings),
     }
 
 
@@ -150,59 +162,16 @@ def change(credentials: str, edits: plugins.Edits) -> None:
 
         salt-call aaaa_rfc2136.change ipv6:dns:rfc2136 '{}'
     """
-    import dns.exception
-    import dns.query
-    import dns.rcode
-    import dns.tsig
-
     settings = dns_provider.checked(__pillar__, credentials, edits, about, errors)
     if not edits:
         return
-    words = {"key": settings["key_name"], "zone": settings["zone"]}
-    try:
-        answer = dns.query.tcp(
-            _message(settings, edits), settings["server"], timeout=host_time.left(ANSWER), port=settings.get("port", 53)
-        )
-        code = dns.rcode.to_text(answer.rcode())
-        problem = "" if code == "NOERROR" else CODES.get(code, "the update was not carried out").format(**words)
-        reason = f"{code}: {problem}" if problem else ""
-    except dns.tsig.PeerBadKey:
-        reason = f"BADKEY: it does not know the key {words['key']} with this algorithm"
-    except (dns.tsig.PeerBadSignature, dns.tsig.PeerBadTruncation):
-        reason = f"BADSIG: the key {words['key']} is not the one that it has"
-    except (dns.tsig.PeerBadTime, dns.tsig.BadTime):
-        reason = "BADTIME: its clock and that of this host differ by more than five minutes"
-    except (dns.tsig.BadSignature, dns.tsig.BadKey, dns.tsig.BadAlgorithm):
-        reason = "its answer is not signed with the key; somebody else may have answered"
-    except dns.exception.Timeout:
-        reason = f"no answer within {ANSWER:g} s; whether the records were changed is not known"
-    except (dns.exception.DNSException, OSError, EOFError) as error:
-        reason = str(error) or type(error).__name__
+    zone = dns_values.canonical(settings["zone"])
+    key = dns_update.Key(settings["key_name"], settings["key"], settings.get("algorithm", "hmac-sha256"), zone)
+    server, port = settings["server"], settings.get("port", dns_values.PORT)
+    kind = dns_provider.kind_of(edits)
+    plain = dns_provider.plain(edits)
+    reason = dns_update.send(dns_update.message(key, plain, kind), key, server, port, host_time.left(ANSWER), kind)
+    if kind == "AAAA" and reason.startswith(("NXRRSET", "YXRRSET")):
+        reason += dns_update.otherwise(key, plain, server, port, host_time.left(ANSWER))
     if reason:
-        where = f"{settings['server']}#{settings.get('port', 53)}"
-        raise CommandExecutionError(f"the update of {', '.join(edits)} at {where} failed: {reason}")
-
-
-def _message(settings: dict[str, Any], edits: plugins.Edits) -> Any:
-    import dns.name
-    import dns.tsig
-    import dns.update
-
-    algorithm = settings.get("algorithm", "hmac-sha256")
-    key = dns.tsig.Key(settings["key_name"], "".join(settings["key"].split()), f"{algorithm}.")
-    update = dns.update.UpdateMessage(settings["zone"], keyring=key)
-    for each, edit in edits.items():
-        name = dns.name.from_text(each)
-        old, new = edit["old"], edit["new"]
-        # A prerequisite with values is about the whole RRset (RFC 2136, section 2.4.2).
-        if old["addresses"]:
-            update.present(name, "AAAA", *old["addresses"])
-        else:
-            update.absent(name, "AAAA")
-        for address in old["addresses"]:
-            if address not in new["addresses"]:
-                update.delete(name, "AAAA", address)
-        for address in new["addresses"]:
-            if address not in old["addresses"] or old["ttl"] != new["ttl"]:
-                update.add(name, new["ttl"], "AAAA", address)
-    return update
+        raise CommandExecutionError(f"the update of {', '.join(edits)} at {server}#{port} failed: {reason}")

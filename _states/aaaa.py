@@ -1,5 +1,5 @@
 """
-AAAA records of this host's names.
+AAAA records of this host's names, and the PTR record of its address.
 
 A secret is never an argument: Salt logs those. ``credentials`` is the key of the pillar under which the provider's
 settings are.
@@ -22,6 +22,12 @@ settings are.
     The names of the pillar have the address of the pillar:
       aaaa.published:
         - pillar: ipv6:dns
+
+    The address of the pillar leads back to its first name:
+      aaaa.ptr_published:
+        - pillar: ipv6:dns:ptr
+
+Where ``ipv6:dns`` is a list, ``ipv6:dns:0`` is its first entry.
 """
 
 from __future__ import annotations
@@ -46,6 +52,7 @@ def published(
     deadline: float | None = None,
     credentials: str | None = None,
     pillar: str | None = None,
+    proof: str | None = None,
     **kwargs: Any,
 ) -> dict[str, Any]:
     """
@@ -73,9 +80,12 @@ def published(
     credentials
         The key of the pillar under which the provider's settings are; by default ``ipv6:dns:<by>``.
     pillar
-        The key of the pillar for what the other arguments do not give, ``ipv6:dns``: ``names``, ``provider``, all
-        others by their own names, and the provider's settings. If it has no ``address``, that of the tunnel beside it,
-        ``ipv6:tunnel``, is used.
+        The key of the pillar for what the other arguments do not give, ``ipv6:dns``, or ``ipv6:dns:0`` where that is a
+        list: ``names``, ``provider``, all others by their own names, and the provider's settings. If it has no
+        ``address``, that of the list, or of the tunnel beside it, ``ipv6:tunnel``, is used.
+    proof
+        The ID of the state ``ipv6.proven`` of this run. Records that were withdrawn because IPv6 had failed are then
+        published again only after ``withdraw_after`` runs in a row in which it held.
 
     An address that this host has published before is removed in the same change. If a server does not show the change
     in time, it is named, and the records are put back as they were.
@@ -91,7 +101,9 @@ def published(
         deadline=deadline,
         credentials=credentials,
         pillar=pillar,
+        proof=_outcome(proof),
         test=_test(kwargs),
+        __awaited__=_awaited(),
         **kwargs,
     )
     return done
@@ -107,6 +119,7 @@ def withdrawn(
     deadline: float | None = None,
     credentials: str | None = None,
     pillar: str | None = None,
+    proof: str | None = None,
     **kwargs: Any,
 ) -> dict[str, Any]:
     """
@@ -131,6 +144,10 @@ def withdrawn(
     pillar
         The key of the pillar for what the other arguments do not give, as in :py:func:`published`. An invalid ``ttl``
         there does not matter.
+    proof
+        The ID of the state ``ipv6.proven`` of this run. Then the records are withdrawn only if something was tried and
+        failed, in ``withdraw_after`` runs in a row (by default 3). Each is counted, and told in ``changes``. What
+        others have published stays, ``exclusive`` or not: their IPv6 was not tried.
     """
     done: dict[str, Any] = __salt__["aaaa.withdrawn"](
         name,
@@ -142,13 +159,143 @@ def withdrawn(
         deadline=deadline,
         credentials=credentials,
         pillar=pillar,
+        proof=_outcome(proof),
         test=_test(kwargs),
+        __awaited__=_awaited(),
         **kwargs,
     )
     return done
+
+
+def ptr_published(
+    name: str,
+    host: str | None = None,
+    address: str | None = None,
+    by: str | None = None,
+    ttl: int | None = None,
+    exclusive: bool | None = None,
+    servers: list[str] | None = None,
+    deadline: float | None = None,
+    credentials: str | None = None,
+    pillar: str | None = None,
+    **kwargs: Any,
+) -> dict[str, Any]:
+    """
+    An address has a PTR record with this host name, and every authoritative server of the reverse zone says so.
+
+    name
+        The host name, or the state's name in the report, where ``host`` or ``pillar`` is given.
+    host
+        The host name, by default ``name``.
+    address
+        The IPv6 address, without a prefix length.
+    by
+        The provider: ``rfc2136`` (the default), ``command``, or one of your own that can change PTR records.
+    ttl
+        Of the record, in seconds; by default 3600.
+    exclusive
+        Replace a PTR record that this host has not published. Else the state fails, and names it: an address has one.
+    servers
+        The authoritative servers to compare with and to read back from, each an address or ``address#port``. By
+        default those that the NS records of the reverse zone name.
+    deadline
+        Seconds until every one of these servers has to show the change; by default 60.
+    credentials
+        The key of the pillar under which the provider's settings are; by default ``ipv6:dns:ptr:<by>``: what lacks
+        there is as in ``ipv6:dns:<by>``, and the zone is ``ipv6:dns:ptr:zone``.
+    pillar
+        The key of the pillar for what the other arguments do not give, ``ipv6:dns:ptr``: ``name`` (by default the first
+        of the ``names`` around it), ``zone``, ``provider`` (by default that around it), all others by their own names.
+        The address is the one that is published.
+
+    The PTR record of another address that this host has published for the same name is removed in the same change, if
+    it is in the same zone. Nothing is published where the zone does not contain the address.
+    """
+    done: dict[str, Any] = __salt__["aaaa.ptr_published"](
+        name,
+        host=host,
+        address=address,
+        by=by,
+        ttl=ttl,
+        exclusive=exclusive,
+        servers=servers,
+        deadline=deadline,
+        credentials=credentials,
+        pillar=pillar,
+        test=_test(kwargs),
+        __awaited__=_awaited(),
+        **kwargs,
+    )
+    return done
+
+
+def ptr_withdrawn(
+    name: str,
+    host: str | None = None,
+    address: str | None = None,
+    by: str | None = None,
+    exclusive: bool | None = None,
+    servers: list[str] | None = None,
+    deadline: float | None = None,
+    credentials: str | None = None,
+    pillar: str | None = None,
+    **kwargs: Any,
+) -> dict[str, Any]:
+    """
+    An address no longer has a PTR record that this host has published, and every authoritative server says so.
+
+    name
+        The host name, or the state's name in the report, where ``host`` or ``pillar`` is given.
+    host
+        The host name to remove, besides those that this host is known to have published; by default ``name``.
+    address
+        The IPv6 address, without a prefix length.
+    by
+        The provider: ``rfc2136`` (the default), ``command``, or one of your own that can change PTR records.
+    exclusive
+        Remove all PTR records of this address, whoever has published them.
+    servers
+        The authoritative servers, each an address or ``address#port``; by default those that the NS records name.
+    deadline
+        Seconds until every one of these servers has to show the change; by default 60.
+    credentials
+        The key of the pillar under which the provider's settings are, as in :py:func:`ptr_published`.
+    pillar
+        The key of the pillar for what the other arguments do not give, as in :py:func:`ptr_published`. An invalid
+        ``ttl`` there does not matter.
+    """
+    done: dict[str, Any] = __salt__["aaaa.ptr_withdrawn"](
+        name,
+        host=host,
+        address=address,
+        by=by,
+        exclusive=exclusive,
+        servers=servers,
+        deadline=deadline,
+        credentials=credentials,
+        pillar=pillar,
+        test=_test(kwargs),
+        __awaited__=_awaited(),
+        **kwargs,
+    )
+    return done
+
+
+def _outcome(proof: Any) -> Any:
+    """What the proof came to earlier in this run: Salt has its result."""
+    if proof is None:
+        return None
+    done = [each for each in globals().get("__running__", {}).values() if each.get("__id__") == proof]
+    return done[0].get("outcome", "not tried") if done else "not tried"
 
 
 def _test(kwargs: dict[str, Any]) -> bool:
     """Whether to predict only: if the whole run does, or this state has ``- test: true``."""
     asked = kwargs.pop("test", False)
     return bool(__opts__["test"] or asked)
+
+
+def _awaited() -> list[str]:
+    """What states before this one would install, where a run only predicts."""
+    before = globals().get("__running__") or {}
+    return [each["installs"] for each in before.values() if each.get("result") is None and each.get("installs")]

@@ -1,7 +1,8 @@
-"""Real BIND on loopback addresses, in the enclosure's network namespace, and what it holds."""
+"""Real BIND, Knot and PowerDNS on loopback addresses, in the enclosure's network namespace, and what they hold."""
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import time
 from pathlib import Path
@@ -11,8 +12,9 @@ import dns.query
 import dns.rdatatype
 import dns.tsig
 import dns.update
+import dns.zone
 
-PRIMARY, SECONDARY = "127.0.0.1", "127.0.0.2"
+PRIMARY, SECONDARY, KNOT, POWERDNS = "127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"
 KEYS = {  # the name of each TSIG key, with its secret
     "host1": "aG9zdDEgbWF5IGNoYW5nZSBzb21lIG5hbWVzIG9ubHk=",
     "admin": "YWRtaW4gbWF5IGNoYW5nZSB3aGF0IGl0IGxpa2VzIHRvbw==",
@@ -66,6 +68,109 @@ def start(folder: Path, address: str, config: str) -> subprocess.Popen[bytes]:
     raise AssertionError(f"named did not start: {(folder / 'log').read_text()}")
 
 
+# Knot has an ACL like BIND's update-policy.
+KNOT_CONFIG = """\
+server:
+    rundir: {folder}
+    user: root:root
+    listen: {address}@53
+database:
+    storage: {folder}/db
+log:
+  - target: stderr
+    any: info
+key:
+{keys}acl:
+  - id: admin
+    key: admin
+    action: update
+  - id: host1
+    key: host1
+    action: update
+    update-type: [AAAA]
+    update-owner: name
+    update-owner-match: equal
+    update-owner-name: [{names}]
+  - id: copy
+    address: 127.0.0.0/8
+    action: transfer
+zone:
+  - domain: {zone}
+    file: {folder}/zone
+    zonefile-sync: -1
+    zonefile-load: whole
+    journal-content: none
+    acl: [admin, host1, copy]
+"""
+# PowerDNS knows no names and types to which a key is limited.
+POWERDNS_CONFIG = """\
+launch=gsqlite3
+gsqlite3-database={folder}/db
+local-address={address}
+socket-dir={folder}
+dnsupdate=yes
+allow-axfr-ips=127.0.0.0/8
+webserver=yes
+webserver-address={address}
+webserver-allow-from=127.0.0.0/8
+api=yes
+api-key=a token
+cache-ttl=0
+query-cache-ttl=0
+negquery-cache-ttl=0
+security-poll-suffix=
+disable-syslog=yes
+"""
+
+
+def start_knot(folder: Path, zone: str, text: str) -> subprocess.Popen[bytes]:
+    """Start Knot with one zone."""
+    folder.mkdir(exist_ok=True)
+    (folder / "zone").write_text(f"$ORIGIN {zone}.\n{text}")
+    keys = "".join(f"  - id: {name}\n    algorithm: hmac-sha256\n    secret: {KEYS[name]}\n" for name in KEYS)
+    config = KNOT_CONFIG.format(folder=folder, address=KNOT, keys=keys, names=", ".join((*NAMES, "a.star")), zone=zone)
+    (folder / "knot.conf").write_text(config)
+    return _begun(["knotd", "-c", str(folder / "knot.conf")], folder, KNOT, zone)
+
+
+def start_powerdns(folder: Path, zone: str, text: str) -> subprocess.Popen[bytes]:
+    """Start PowerDNS with one zone."""
+    folder.mkdir(exist_ok=True)
+    (folder / "pdns.conf").write_text(POWERDNS_CONFIG.format(folder=folder, address=POWERDNS))
+    (folder / "zone").write_text(text)
+    schema = Path("/usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql").read_text()
+    with sqlite3.connect(folder / "db") as database:
+        database.executescript(schema)
+    for words in (
+        ["load-zone", zone, str(folder / "zone")],
+        *(["import-tsig-key", name, "hmac-sha256", secret] for name, secret in KEYS.items()),
+        ["set-meta", zone, "TSIG-ALLOW-DNSUPDATE", *KEYS],
+        ["set-meta", zone, "ALLOW-DNSUPDATE-FROM", "127.0.0.0/8"],
+    ):
+        subprocess.run(["pdnsutil", f"--config-dir={folder}", *words], check=True, capture_output=True)
+    return _begun(["pdns_server", f"--config-dir={folder}", "--guardian=no", "--daemon=no"], folder, POWERDNS, zone)
+
+
+def _begun(words: list[str], folder: Path, address: str, zone: str) -> subprocess.Popen[bytes]:
+    """Start a server, and wait until it has its zone."""
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(words, stdout=log, stderr=log)
+    for _ in range(200):
+        try:
+            if dns.query.tcp(dns.message.make_query(zone, "SOA"), address, timeout=2).answer:
+                return process
+        except (OSError, EOFError):
+            assert process.poll() is None, (folder / "log").read_text()
+        time.sleep(0.05)
+    raise AssertionError(f"{words[0]} did not start: {(folder / 'log').read_text()}")
+
+
+def whole(zone: str, server: str = PRIMARY) -> set[str]:
+    """All that a server has in a zone, but for the serial number."""
+    lines = dns.zone.from_xfr(dns.query.xfr(server, zone, timeout=5)).to_text().splitlines()
+    return {" ".join(line.split()) for line in lines if " SOA " not in line}
+
+
 def stop(process: subprocess.Popen[bytes]) -> None:
     """End a name server."""
     process.terminate()
@@ -95,13 +200,13 @@ def records(name: str, kind: str = "AAAA", server: str = PRIMARY) -> list[str]:
     )
 
 
-def put(name: str, *values: str, kind: str = "AAAA", ttl: int = 3600) -> None:
-    """Have the primary hold these records of a name, and no others of that kind, as an administrator would."""
+def put(name: str, *values: str, kind: str = "AAAA", ttl: int = 3600, server: str = PRIMARY) -> None:
+    """Have a primary hold these records of a name, and no others of that kind, as an administrator would."""
     zone = ".".join(name.split(".")[-2:])
     update = dns.update.UpdateMessage(zone, keyring=dns.tsig.Key("admin", KEYS["admin"], "hmac-sha256."))
     owner = dns.name.from_text(name)
     update.delete(owner, kind)
     for value in values:
         update.add(owner, ttl, kind, value)
-    answer = dns.query.tcp(update, PRIMARY, timeout=5)
+    answer = dns.query.tcp(update, server, timeout=5)
     assert answer.rcode() == 0, answer

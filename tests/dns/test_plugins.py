@@ -65,7 +65,8 @@ def test_its_settings_are_checked(modules: Any, pillar: dict[str, Any]) -> None:
         [
             "ipv6:dns:toy:tokn: unknown key; did you mean token?",
             "ipv6:dns:toy:token: missing; expected a secret",
-            "ipv6:dns:toy:zone: www.example.org is not in the zone example.net; one change is made in one zone",
+            "ipv6:dns:toy:zone: www.example.org is not in the zone example.net; one change is made in one zone: "
+            "write dns as a list, with an entry for each zone",
             "ipv6:dns:toy:host: it is not on loopback",
         ],
     )

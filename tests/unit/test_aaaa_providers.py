@@ -16,9 +16,10 @@ import aaaa_command
 import aaaa_he
 import aaaa_lexicon
 import aaaa_rfc2136
-import dns.exception
+import dns.flags
 import dns.message
-import dns.query
+import dns.name
+import dns.opcode
 import dns.rcode
 import dns.tsig
 import pytest
@@ -29,6 +30,8 @@ ONE, TWO, THREE = "2001:db8::1", "2001:db8::2", "2001:db8::3"
 KEY = "c2VjcmV0IHNlY3JldCBzZWNyZXQ="
 HE: dict[str, Any] = {"keys": {"WWW.example.org.": KEY, "mail.example.org": "other"}}
 RFC2136: dict[str, Any] = {"server": "192.0.2.53", "zone": "example.org", "key_name": "host1", "key": KEY}
+TSIG_NAME = dns.name.from_text("host1")
+TSIG: dict[Any, Any] = {TSIG_NAME: dns.tsig.Key("host1", KEY, "hmac-sha256.")}
 COMMAND: dict[str, Any] = {"publish": "/bin/publish 'a word'", "withdraw": ["/bin/dns", "withdraw"]}
 
 
@@ -47,16 +50,21 @@ def of_pillar(monkeypatch: pytest.MonkeyPatch, provider: Any, settings: dict[str
 # --------------------------------------------------------------------------------------------------------------
 # What they can do
 
-USUAL = {"withdraws": True, "sets_ttl": True, "replaces": False, "atomic": False, "servers": []}
+USUAL = {"withdraws": True, "sets_ttl": True, "replaces": False, "atomic": False, "servers": [], "zone": ""}
+COMMANDS = "publish withdraw publish_ptr withdraw_ptr timeout"
 
 
 @pytest.mark.parametrize(
     ("found", "keys", "required", "differs"),
     [
         (aaaa_he.about({}), "keys url ca timeout", "keys", {"withdraws": False, "sets_ttl": False, "replaces": True}),
-        (aaaa_command.about({}), "publish withdraw timeout", "publish", {"withdraws": False, "replaces": True}),
-        (aaaa_command.about({"withdraw": "/x"}), "publish withdraw timeout", "publish", {}),
+        (aaaa_command.about({}), COMMANDS, "publish", {"withdraws": False, "replaces": True}),
+        (aaaa_command.about({"withdraw": "/x"}), COMMANDS, "publish", {}),
         (aaaa_lexicon.about({}), "provider zone options", "provider zone", {}),
+        (
+            *(aaaa_lexicon.about({"zone": "Example.ORG."}), "provider zone options", "provider zone"),
+            {"zone": "example.org"},
+        ),
         (
             *(aaaa_rfc2136.about({"server": "192.0.2.53"}), "server port zone key_name key algorithm"),
             *("server zone key_name key", {"atomic": True, "servers": ["192.0.2.53#53"]}),
@@ -70,7 +78,16 @@ USUAL = {"withdraws": True, "sets_ttl": True, "replaces": False, "atomic": False
 def test_what_a_provider_can_do(found: dict[str, Any], keys: str, required: str, differs: dict[str, Any]) -> None:
     assert list(found.pop("keys")) == keys.split()
     assert found.pop("required") == required.split()
-    assert found == {**USUAL, **differs}
+    found.pop("kinds", None)
+    assert {**USUAL, **found} == {**USUAL, **differs}
+
+
+def test_who_can_change_ptr_records() -> None:
+    assert aaaa_rfc2136.about({})["kinds"] == ["AAAA", "PTR"]
+    assert "kinds" not in {**aaaa_he.about({}), **aaaa_lexicon.about({})}
+    for settings, able in (({"publish": "/x", "withdraw": "/x"}, False), ({"withdraw_ptr": "/x"}, True)):
+        found = aaaa_command.about(settings)["kinds"]
+        assert found == {"AAAA": {}, "PTR": {"required": ["publish_ptr"], "withdraws": able, "replaces": not able}}
 
 
 @pytest.mark.parametrize(
@@ -218,13 +235,13 @@ class Service:
         self.closed += 1
 
 
-def updated(monkeypatch: pytest.MonkeyPatch, service: Service, **settings: Any) -> str:
+def updated(monkeypatch: pytest.MonkeyPatch, service: Service, name: str = NAME, **settings: Any) -> str:
     """What is said of an update; nothing if it was successful."""
     monkeypatch.setattr(http.client, "HTTPSConnection", service)
     patiences = in_this_process(monkeypatch, aaaa_he)
     of_pillar(monkeypatch, aaaa_he, {**HE, **settings})
     try:
-        aaaa_he.change("it", edits(records(), {"addresses": [ONE], "ttl": None}))
+        aaaa_he.change("it", edits(records(), {"addresses": [ONE], "ttl": None}, name))
     except CommandExecutionError as error:
         return str(error).partition(" failed: ")[2]
     finally:
@@ -290,6 +307,14 @@ def test_no_answer_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
         assert updated(monkeypatch, Service(error=error)).startswith(said)
 
 
+def test_an_internationalised_name_may_be_written_in_either_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    service, sent = Service(), "xn--bcher-kva.example"
+    for written in ("BÜCHER.example", sent):
+        assert updated(monkeypatch, service, sent, keys={written: KEY}) == ""
+        assert service.requests[-1][2]["hostname"] == sent
+        service.closed = 0
+
+
 @pytest.mark.parametrize("addresses", [[], [ONE, TWO]])
 def test_it_keeps_one_address(monkeypatch: pytest.MonkeyPatch, addresses: list[str]) -> None:
     of_pillar(monkeypatch, aaaa_he, HE)
@@ -304,76 +329,104 @@ def test_it_keeps_one_address(monkeypatch: pytest.MonkeyPatch, addresses: list[s
 
 
 class Server:
-    """A name server that is sent an update."""
+    """A name server that is sent an update: what it answers, or fails with; and its key, if that is another one."""
 
-    def __init__(self, answer: Any) -> None:
-        self.answer = answer
+    def __init__(self, answer: Any, signed: bool = True, key: Any = None, **differs: Any) -> None:
+        self.answer, self.signed, self.key, self.differs = answer, signed, key, differs
         self.got: list[Any] = []
 
-    def __call__(self, update: Any, where: str, timeout: float, port: int) -> Any:
-        self.got.append((update, where, timeout, port))
+    def __call__(self, wire: bytes, where: str, port: int, patience: float) -> bytes:
+        update = dns.message.from_wire(wire, keyring=TSIG)
+        self.got.append((update, where, patience, port))
         if isinstance(self.answer, Exception):
             raise self.answer
-        response = dns.message.Message()
+        response = dns.message.Message(self.differs.get("id", update.id))
+        response.flags = self.differs.get("flags", dns.flags.QR) | dns.opcode.to_flags(dns.opcode.UPDATE)
         response.set_rcode(dns.rcode.from_text(self.answer))
-        return response
+        if self.signed:
+            response.use_tsig(self.key or update.keyring, tsig_error=self.differs.get("tsig_error", 0))
+            response.request_mac = update.mac or b""
+        return response.to_wire()
 
 
-def sent(monkeypatch: pytest.MonkeyPatch, answer: Any, given: Any = None, **settings: Any) -> tuple[str, Server]:
-    server = Server(answer)
-    monkeypatch.setattr(dns.query, "tcp", server)
+def sent(monkeypatch: pytest.MonkeyPatch, server: Server, given: Any = None, **settings: Any) -> str:
+    """What is said of an update."""
+    monkeypatch.setattr(vars(aaaa_rfc2136)["dns_update"], "_exchanged", server)
     of_pillar(monkeypatch, aaaa_rfc2136, {**RFC2136, **settings})
     try:
         aaaa_rfc2136.change("it", edits(records(), records(ONE)) if given is None else given)
     except CommandExecutionError as error:
-        return str(error), server
-    return "", server
+        return str(error)
+    return ""
+
+
+REFUSES = "it refuses: the key host1 may not change AAAA records of these names, or the zone takes no updates"
+NOT_SIGNED = " (this answer is not signed)"
 
 
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (
-            "REFUSED",
-            "it refuses: the key host1 may not change AAAA records of these names, or the zone takes no updates",
-        ),
+        ("REFUSED", REFUSES),
         ("NOTAUTH", "it is not authoritative for the zone example.org, or does not accept the key host1"),
         ("NOTZONE", "a name is not in the zone example.org"),
-        ("NXRRSET", "somebody has changed the records in the meantime, or they come from a wildcard"),
+        ("NXRRSET", "somebody has changed the records in the meantime"),
         ("YXRRSET", "somebody has added records in the meantime"),
         ("NXDOMAIN", "somebody has removed a name in the meantime"),
         ("YXDOMAIN", "somebody has added a name in the meantime"),
         ("SERVFAIL", "it has failed; its log says why (often it cannot write its journal)"),
         ("FORMERR", "it does not understand the update"),
         ("NOTIMP", "it does not support dynamic updates"),
-        ("BADVERS", "the update was not carried out"),
+        ("DSOTYPENI", "the update was not carried out"),
     ],
 )
-def test_a_refusal_in_words(monkeypatch: pytest.MonkeyPatch, answer: str, said: str) -> None:
-    found, _ = sent(monkeypatch, answer)
-    assert found == f"the update of {NAME} at 192.0.2.53#53 failed: {answer}: {said}"
+@pytest.mark.parametrize("signed", [True, False])
+def test_a_refusal_in_words(monkeypatch: pytest.MonkeyPatch, signed: bool, answer: str, said: str) -> None:
+    """One that is not signed keeps its reason, and says that it is not: some servers sign no refusal."""
+    if answer == "REFUSED" and not signed:
+        said = (
+            "it refuses: it does not know the key host1 with this secret and algorithm, or takes no updates from this"
+        )
+        said += " host"
+    found = sent(monkeypatch, Server(answer, signed))
+    assert found == f"the update of {NAME} at 192.0.2.53#53 failed: {answer}: {said}{'' if signed else NOT_SIGNED}"
+
+
+BADKEY = (
+    "BADKEY: it does not know the key host1 with this algorithm, or the key may not change AAAA records of these names "
+    f"(Knot says the same of both){NOT_SIGNED}"
+)
+BADSIG = f"BADSIG: the key host1 is not the one that it has{NOT_SIGNED}"
+OF_OTHERS = "its answer is not signed with the key; somebody else may have answered"
+ELSE = "it answers something else; whether the records were changed is not known"
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("server", "said"),
     [
-        (dns.tsig.PeerBadKey, "BADKEY: it does not know the key host1 with this algorithm"),
-        (dns.tsig.PeerBadSignature, "BADSIG: the key host1 is not the one that it has"),
-        (dns.tsig.PeerBadTruncation, "BADSIG: the key host1 is not the one that it has"),
-        (dns.tsig.PeerBadTime, "BADTIME: its clock and that of this host differ by more than five minutes"),
-        (dns.tsig.BadTime, "BADTIME: its clock and that of this host differ by more than five minutes"),
-        *(
-            (error, "its answer is not signed with the key; somebody else may have answered")
-            for error in (dns.tsig.BadSignature, dns.tsig.BadKey, dns.tsig.BadAlgorithm)
+        (Server("NOTAUTH", tsig_error=dns.rcode.BADKEY), BADKEY),
+        (Server("NOTAUTH", tsig_error=dns.rcode.BADSIG), BADSIG),
+        (Server("NOTAUTH", tsig_error=dns.rcode.BADTRUNC), BADSIG),
+        (
+            Server("NOTAUTH", tsig_error=dns.rcode.BADTIME),
+            "BADTIME: its clock and that of this host differ by more than five minutes",
         ),
-        (dns.exception.Timeout, "no answer within 10 s; whether the records were changed is not known"),
-        (ConnectionRefusedError, "ConnectionRefusedError"),
-        (EOFError, "EOFError"),
+        (Server("NOERROR", key=dns.tsig.Key("host1", "b3RoZXI=", "hmac-sha256.")), OF_OTHERS),
+        (Server("NOERROR", key=dns.tsig.Key("host2", KEY, "hmac-sha256.")), OF_OTHERS),
+        (
+            Server("NOERROR", signed=False),
+            "its answer is not signed; somebody else may have answered, and whether the records were changed is not "
+            "known",
+        ),
+        (Server("NOERROR", signed=False, id=5), ELSE),
+        (Server("NOERROR", signed=False, flags=0), ELSE),
+        (Server(TimeoutError()), "no answer within 10 s; whether the records were changed is not known"),
+        (Server(ConnectionRefusedError()), "ConnectionRefusedError"),
+        (Server(EOFError("it is over")), "it is over"),
     ],
 )
-def test_a_failure_in_words(monkeypatch: pytest.MonkeyPatch, error: Any, said: str) -> None:
-    found, _ = sent(monkeypatch, error(), port=5353)
-    assert found == f"the update of {NAME} at 192.0.2.53#5353 failed: {said}"
+def test_a_failure_in_words(monkeypatch: pytest.MonkeyPatch, server: Server, said: str) -> None:
+    assert sent(monkeypatch, server, port=5353) == f"the update of {NAME} at 192.0.2.53#5353 failed: {said}"
 
 
 @pytest.mark.parametrize(
@@ -387,14 +440,17 @@ def test_a_failure_in_words(monkeypatch: pytest.MonkeyPatch, error: Any, said: s
                 *(f"{NAME}. 0 NONE AAAA {ONE}", f"{NAME}. 60 IN AAAA {THREE}"),
             },
         ),
-        (records(ONE), records(ONE, ttl=5), {f"{NAME}. 0 IN AAAA {ONE}", f"{NAME}. 5 IN AAAA {ONE}"}),
+        (
+            *(records(ONE), records(ONE, ttl=5)),
+            {f"{NAME}. 0 IN AAAA {ONE}", f"{NAME}. 0 NONE AAAA {ONE}", f"{NAME}. 5 IN AAAA {ONE}"},
+        ),
         (records(ONE), records(), {f"{NAME}. 0 IN AAAA {ONE}", f"{NAME}. 0 NONE AAAA {ONE}"}),
     ],
 )
 def test_the_update_that_is_sent(monkeypatch: pytest.MonkeyPatch, old: Any, new: Any, expected: set[str]) -> None:
-    """Only if the records are still those that were seen; and what stays is not sent."""
-    said, server = sent(monkeypatch, "NOERROR", edits(old, new))
-    assert said == ""
+    """Only if the records are still those that were seen; and what stays as it is is not sent."""
+    server = Server("NOERROR")
+    assert sent(monkeypatch, server, edits(old, new)) == ""
     ((update, where, timeout, port),) = server.got
     assert (where, timeout, port) == ("192.0.2.53", 10.0, 53)
     assert update.zone[0].name.to_text() == "example.org."
@@ -404,15 +460,18 @@ def test_the_update_that_is_sent(monkeypatch: pytest.MonkeyPatch, old: Any, new:
 
 @pytest.mark.parametrize("algorithm", [None, "hmac-sha1", "hmac-sha224", "hmac-sha384", "hmac-sha512"])
 def test_an_update_is_signed(monkeypatch: pytest.MonkeyPatch, algorithm: str | None) -> None:
-    _, server = sent(monkeypatch, "NOERROR", **({"algorithm": algorithm} if algorithm else {}))
+    server = Server("NOERROR")
+    algorithm_given = {"algorithm": algorithm} if algorithm else {}
+    monkeypatch.setitem(TSIG, TSIG_NAME, dns.tsig.Key("host1", KEY, f"{algorithm or 'hmac-sha256'}."))
+    assert sent(monkeypatch, server, **algorithm_given) == ""
     key = server.got[0][0].keyring
     assert (key.name.to_text(), key.algorithm.to_text()) == ("host1.", f"{algorithm or 'hmac-sha256'}.")
     assert key.secret == b"secret secret secret"
 
 
 def test_nothing_is_sent_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    said, server = sent(monkeypatch, "NOERROR", {})
-    assert (said, server.got) == ("", [])
+    server = Server("NOERROR")
+    assert (sent(monkeypatch, server, {}), server.got) == ("", [])
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -430,6 +489,7 @@ class Hoster:
         self.configs: list[Any] = []
         self.patiences: list[float] = []
         self.error: Exception | None = None
+        self.listed: Any = []
 
     def with_dict(self, config: Any) -> Any:
         self.configs.append(config)
@@ -448,6 +508,12 @@ class Hoster:
         self.calls.append(("create", kind, name, content))
         if self.error:
             raise self.error
+
+    def list_records(self, rtype: str, name: str, content: str) -> Any:
+        assert (rtype, name) == ("AAAA", NAME)
+        if isinstance(self.listed, Exception):
+            raise self.listed
+        return self.listed
 
     def delete_record(self, rtype: str, name: str, content: str) -> None:
         self.calls.append(("delete", rtype, name, content))
@@ -481,6 +547,10 @@ LEXICON: dict[str, Any] = {
         (records(), records(ONE), [("create", ONE)]),
         (records(ONE, TWO), records(TWO, THREE), [("create", THREE), ("delete", ONE)]),
         (records(ONE), records(ONE, ttl=5), [("delete", ONE), ("create", ONE)]),
+        (
+            *(records(ONE, TWO), records(TWO, THREE, ttl=5)),
+            [("delete", ONE), ("delete", TWO), ("create", TWO), ("create", THREE)],
+        ),
         (records(ONE), records(), [("delete", ONE)]),
         (records(ONE), records(ONE), []),
     ],
@@ -488,7 +558,7 @@ LEXICON: dict[str, Any] = {
 def test_what_the_hoster_is_asked_for(
     monkeypatch: pytest.MonkeyPatch, hoster: Hoster, old: Any, new: Any, expected: list[Any]
 ) -> None:
-    """New ones first, so that there is always one; one that gets another TTL is replaced."""
+    """New ones first, so that there is always one; those that get another TTL are replaced."""
     of_pillar(monkeypatch, aaaa_lexicon, LEXICON)
     aaaa_lexicon.change("it", edits(old, new))
     assert hoster.calls == [(what, "AAAA", NAME, address) for what, address in expected]
@@ -504,6 +574,56 @@ def test_what_the_hoster_is_asked_for(
         }
     ]
     assert hoster.patiences == [60.0]
+
+
+RIGHT = {"id": 5, "type": "AAAA", "name": NAME, "content": ONE, "ttl": 60}
+
+
+@pytest.mark.parametrize(
+    ("listed", "good"),
+    [
+        ([RIGHT], True),
+        ([], True),
+        ([{**RIGHT, "name": "WWW.example.org.", "content": "2001:DB8:0::1"}], True),
+        ([{**RIGHT, "name": "www"}], True),
+        ([{**RIGHT, "content": [ONE, TWO]}], True),
+        ([{"id": 5}], True),
+        (NotImplementedError(), True),
+        ([RIGHT, {**RIGHT, "type": "TXT", "content": "x"}], False),
+        ([RIGHT, {**RIGHT, "type": "A", "content": "192.0.2.1"}], False),
+        ([{**RIGHT, "content": TWO}], False),
+        ([{**RIGHT, "name": "mail.example.org"}], False),
+        ([{**RIGHT, "name": "@"}], False),
+        ([{**RIGHT, "content": "-"}], False),
+    ],
+)
+def test_nothing_else_is_deleted(monkeypatch: pytest.MonkeyPatch, hoster: Hoster, listed: Any, good: bool) -> None:
+    """Most hosters' plug-ins delete whatever they list for a type, a name and an address."""
+    of_pillar(monkeypatch, aaaa_lexicon, LEXICON)
+    hoster.listed = listed
+    if good:
+        aaaa_lexicon.change("it", edits(records(ONE), records()))
+    else:
+        with pytest.raises(CommandExecutionError, match="ValueError: it would also delete the record .*; nothing was"):
+            aaaa_lexicon.change("it", edits(records(ONE), records()))
+    assert bool(hoster.calls) is good
+
+
+def test_a_hoster_that_lexicon_does_not_know() -> None:
+    def errors(provider: str) -> list[str]:
+        return aaaa_lexicon.errors({"provider": provider, "zone": "example.org"}, [NAME])
+
+    assert errors("gandi") == errors("ddns") == errors("route53") == []
+    assert errors("gandhi") == ["provider: 'gandhi' is not a hoster that Lexicon knows; did you mean gandi?"]
+    (told,) = errors("base")
+    assert told.startswith("provider: 'base' is not a hoster that Lexicon knows; expected one of aliyun, ")
+
+
+def test_without_lexicon_no_hoster_is_judged(monkeypatch: pytest.MonkeyPatch, hoster: Hoster) -> None:
+    """The run may install it first."""
+    monkeypatch.setitem(sys.modules, "lexicon.providers", None)
+    monkeypatch.setitem(sys.modules, "lexicon._private.providers", None)
+    assert aaaa_lexicon.errors({"provider": "gandhi", "zone": "example.org"}, [NAME]) == []
 
 
 def test_what_the_hosters_libraries_log_is_kept_nowhere(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import _dualstack_dns_ask as dns_ask
 import dns.exception
@@ -17,8 +17,11 @@ ONE, TWO = "2001:db8::1", "2001:db8::2"
 MESS: Any = dns.exception.DNSException  # it has no types
 
 
-def answer(*addresses: str, ttl: int | None = 60, alias: str = "", error: str = "") -> dns_ask.Answer:
-    return {"addresses": list(addresses), "ttl": ttl if addresses else None, "alias": alias, "error": error}
+def answer(
+    *addresses: str, ttl: int | None = 60, alias: str = "", error: str = "", lasting: bool = False
+) -> dns_ask.Answer:
+    found = {"addresses": list(addresses), "ttl": ttl if addresses else None, "alias": alias}
+    return cast("dns_ask.Answer", {**found, "error": error, "lasting": lasting})
 
 
 def records(*addresses: str, ttl: int | None = 60) -> Any:
@@ -94,7 +97,7 @@ class Servers:
     def __init__(self, *answers: dns_ask.Answer) -> None:
         self.answers, self.now, self.asked = list(answers), 0.0, 0
 
-    def ask(self, where: dns_ask.Places) -> dict[str, dict[str, dns_ask.Answer]]:
+    def ask(self, where: dns_ask.Places, kind: str) -> dict[str, dict[str, dns_ask.Answer]]:
         self.asked += 1
         said = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         return {name: dict.fromkeys(servers, said) for name, servers in where.items()}
@@ -130,13 +133,36 @@ def test_the_deadline_is_kept_and_they_are_asked_at_most_every_five_seconds(told
     with pytest.raises(CommandExecutionError) as caught:
         dns_ask.agreed(WHERE, 60, {NAME: records(ONE)})
     assert str(caught.value).splitlines() == [
-        f"{each} has no AAAA record for {NAME}, not {ONE} (TTL 60 s) (after 60 s)" for each in ("a", "b")
+        *(f"{each} has no AAAA record for {NAME}, not {ONE} (TTL 60 s) (after 60 s)" for each in ("a", "b")),
+        f"The change of {NAME} was reported as done, but none of these servers shows it. It may have been made in "
+        "another view than the one that they show this host (split horizon), or at a server whose zone they do not "
+        "copy, or they need longer than the deadline.",
     ]
     assert 55 <= servers.now <= 60
     assert 12 <= servers.asked <= 20
     servers = told(answer())
     with pytest.raises(CommandExecutionError, match=r"\(after 0\.1 s\)"):
         dns_ask.agreed(WHERE, 0.1, {NAME: records(ONE)})
+    assert (servers.asked, servers.now) == (1, 0)
+
+
+def test_who_will_say_the_same_again_is_not_waited_for(told: Any) -> None:
+    """But after a change it is: it answered before."""
+    wrong = answer(error="it answers REFUSED", lasting=True)
+    servers = told(wrong)
+    with pytest.raises(CommandExecutionError) as caught:
+        dns_ask.agreed(WHERE, 60)
+    assert str(caught.value).splitlines() == [f"{each} has no answer for {NAME}: it answers REFUSED" for each in "ab"]
+    assert (servers.asked, servers.now) == (1, 0)
+    servers = told(wrong, wrong, answer(ONE))
+    assert dns_ask.agreed(WHERE, 60, {NAME: records(ONE)}) == {NAME: answer(ONE)}
+    assert servers.asked == 3
+
+
+def test_they_are_asked_once_where_there_is_no_time(told: Any) -> None:
+    servers = told(answer(error="timed out"))
+    with pytest.raises(CommandExecutionError, match=r"timed out \(asked once\)"):
+        dns_ask.agreed(WHERE, 0)
     assert (servers.asked, servers.now) == (1, 0)
 
 
@@ -187,6 +213,22 @@ def asked(monkeypatch: pytest.MonkeyPatch, server: NameServer, place: str = "192
     return dns_ask.ask({NAME: {"ns1": place}})[NAME]["ns1"]
 
 
+@pytest.mark.parametrize(
+    "kind, values",
+    [("A", ["192.0.2.80", "192.0.2.81"]), ("AAAA", [ONE, TWO]), ("PTR", ["mail.example.org", "www.example.org"])],
+)
+def test_other_types_of_records(monkeypatch: pytest.MonkeyPatch, kind: str, values: list[str]) -> None:
+    """As they are compared: names in lower case, without the dot at the end."""
+    written = [f"{each.title()}." if kind == "PTR" else each for each in reversed(values)]
+    others = f'{NAME}. 60 IN TXT "text"\nother.example.org. 60 IN {kind} {written[0]}\n'
+    server = NameServer(others + "".join(f"{NAME}. 300 IN {kind} {each}\n" for each in written))
+    monkeypatch.setattr(dns.query, "tcp", server.tcp)
+    assert dns_ask.ask({NAME: {"ns1": "192.0.2.53"}}, kind)[NAME]["ns1"] == answer(*values, ttl=300)
+    assert [each[0] for each in server.asked] == [f"{NAME}. IN {kind}"]
+    assert dns_ask.told(records(*values, ttl=300), kind) == f"{', '.join(values)} (TTL 300 s)"
+    assert dns_ask.told(records(), kind) == f"no {kind} record"
+
+
 def test_a_server_is_asked_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     """No recursion is desired: what it has in a cache does not count."""
     for place, where, port in (
@@ -215,18 +257,19 @@ def test_an_answer(monkeypatch: pytest.MonkeyPatch, text: str, expected: Any) ->
 
 
 @pytest.mark.parametrize(
-    ("server", "error"),
+    ("server", "error", "lasting"),
     [
-        (NameServer(code="REFUSED"), "it answers REFUSED"),
-        (NameServer(code="SERVFAIL"), "it answers SERVFAIL"),
-        (NameServer(f"{NAME}. 60 IN AAAA {ONE}", flags=0), f"it is not authoritative for {NAME}"),
-        (NameServer(error=ConnectionRefusedError("it is\nrefused")), "it is refused"),
-        (NameServer(error=EOFError()), "EOFError"),
-        (NameServer(error=MESS("in a mess")), "in a mess"),
+        (NameServer(code="REFUSED"), "it answers REFUSED", True),
+        (NameServer(code="NOTAUTH"), "it answers NOTAUTH", True),
+        (NameServer(code="SERVFAIL"), "it answers SERVFAIL", False),
+        (NameServer(f"{NAME}. 60 IN AAAA {ONE}", flags=0), f"it is not authoritative for {NAME}", True),
+        (NameServer(error=ConnectionRefusedError("it is\nrefused")), "it is refused", True),
+        (NameServer(error=EOFError()), "EOFError", False),
+        (NameServer(error=MESS("in a mess")), "in a mess", False),
     ],
 )
-def test_no_answer(monkeypatch: pytest.MonkeyPatch, server: NameServer, error: str) -> None:
-    assert asked(monkeypatch, server) == answer(error=error)
+def test_no_answer(monkeypatch: pytest.MonkeyPatch, server: NameServer, error: str, lasting: bool) -> None:
+    assert asked(monkeypatch, server) == answer(error=error, lasting=lasting)
 
 
 def test_a_name_that_does_not_exist_has_no_record(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,3 +85,50 @@ def test_permissions_that_have_drifted(memory: Path) -> None:
     assert [edit.wrong for edit in dns_memory.drift().values()] == [0o644]
     host_files.write(dns_memory.drift())
     assert (dns_memory.drift(), memory.stat().st_mode & 0o777) == ({}, 0o600)
+
+
+# --------------------------------------------------------------------------------------------------------------
+# PTR records
+
+OWNER = "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa"
+
+
+@pytest.fixture
+def pointers(memory: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = memory.with_name("pointers.json")
+    monkeypatch.setattr(dns_memory, "POINTERS", str(path))
+    return path
+
+
+def test_ptr_records_are_remembered_beside_the_others(memory: Path, pointers: Path) -> None:
+    dns_memory.remember({"a.example": ["2001:db8::1"]})
+    dns_memory.remember({OWNER: ["a.example", "_odd.example"]}, "PTR")
+    assert dns_memory.recall("PTR") == {OWNER: ["_odd.example", "a.example"]}
+    assert dns_memory.recall() == {"a.example": ["2001:db8::1"]}
+    assert pointers.stat().st_mode & 0o777 == 0o600
+    pointers.chmod(0o644)
+    assert (list(dns_memory.drift("PTR")), list(dns_memory.drift())) == ([str(pointers)], [])
+    dns_memory.remember({OWNER: []}, "PTR")
+    assert (pointers.exists(), memory.exists()) == (False, True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[1]",
+        '{"a.example": ["2001:db8::1"]}',
+        f'{{"{OWNER}": "a.example"}}',
+        f'{{"{OWNER}": [null]}}',
+        f'{{"{OWNER}": ["--option"]}}',
+        f'{{"{OWNER}": ["two words"]}}',
+    ],
+)
+def test_a_file_of_ptr_records_that_is_damaged_is_named_and_left(pointers: Path, text: str) -> None:
+    pointers.parent.mkdir()
+    pointers.write_text(text)
+    for action in (lambda: dns_memory.recall("PTR"), lambda: dns_memory.remember({OWNER: ["b.example"]}, "PTR")):
+        with pytest.raises(CommandExecutionError, match=f"{pointers} is damaged: it names the names of addresses"):
+            action()
+    assert pointers.read_text() == text
+    assert dns_memory.recall() == {}
