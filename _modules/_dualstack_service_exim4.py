@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import _dualstack_plugins as plugins
@@ -17,7 +17,9 @@ import _dualstack_service_includes as service_includes
 
 ROOT = "/etc/exim4"
 MAIN, UPDATE, DEFAULTS = f"{ROOT}/exim4.conf", f"{ROOT}/update-exim4.conf.conf", "/etc/default/exim4"
-MACROS, TEMPLATE, PARTS = f"{ROOT}/exim4.conf.localmacros", f"{ROOT}/exim4.conf.template", f"{ROOT}/conf.d/main"
+MACROS, TEMPLATE, CONF_D = f"{ROOT}/exim4.conf.localmacros", f"{ROOT}/exim4.conf.template", f"{ROOT}/conf.d"
+FOLDERS = ("main", "router", "transport")  # of conf.d, in the order in which they are read
+MAIN_SECTION = "main"
 MARKER = re.compile(r"UPEX4CmacrosUPEX4C[ \t]*=")
 SUBSTITUTED = (
     "internet",
@@ -36,8 +38,18 @@ OPTION = re.compile(
     r"(?:=[ \t]*(?P<value>.*))?",
     re.DOTALL,
 )
+SETTING = re.compile(r"(?P<name>[a-z][a-z0-9_]*)[ \t]*=[ \t]*(?P<value>.*)", re.DOTALL)
 NAMES = (
-    *("local_interfaces", "daemon_smtp_ports", "daemon_smtp_port", "tls_on_connect_ports", "disable_ipv6"),
+    *(
+        "primary_hostname",
+        "qualify_domain",
+        "dns_ipv4_lookup",
+        "local_interfaces",
+        "daemon_smtp_ports",
+        "daemon_smtp_port",
+        "tls_on_connect_ports",
+        "disable_ipv6",
+    ),
     "hostlist relay_from_hosts",
 )
 SHELL = re.compile(
@@ -58,6 +70,9 @@ class Value(NamedTuple):
     debian: bool = False  # from update-exim4.conf.conf, where a `;` in a list makes it the separator
     known: bool = True  # False where it is made of macros and expansions, so that it cannot be edited
     bare: bool = False  # without quotes, in a file that the shell reads
+
+
+Macros = Mapping[str, Value]
 
 
 class Item(NamedTuple):
@@ -108,15 +123,37 @@ def options(files: plugins.Files) -> dict[str, Value]:
 
     Raises ``SaltInvocationError`` for files that include each other for ever.
     """
-    macros: dict[str, Value] = {}
     found: dict[str, Value] = {}
+    for section, line, macros in statements(files, ("main",)):
+        if section != MAIN_SECTION:
+            break
+        match = OPTION.fullmatch(line.text)
+        if match:
+            _take(found, line, match, macros)
+    return found
+
+
+def statements(files: plugins.Files, folders: Sequence[str] = FOLDERS) -> Iterator[tuple[str, Value, Macros]]:
+    """
+    The lines that count, in order: those of branches that hold, without conditions, macros and sections' beginnings.
+
+    files
+        All files, by path.
+    folders
+        Those of conf.d that matter, where the configuration is split.
+
+    Returns each with its section (``main``, ``routers``, ``transports``), and the macros that are defined there.
+    Raises ``SaltInvocationError`` for files that include each other for ever.
+    """
+    macros: dict[str, Value] = {}
     states: list[bool] = []  # of the conditions around a line: whether each holds
     done: list[bool] = []  # whether a branch of it has held
+    section = MAIN_SECTION
 
     def place(path: str, each: Value) -> str:
         return f"{path}:{each.line}:1"
 
-    for main in _mains(files):
+    for main in _mains(files, folders):
         for step in service_includes.walk(files, main, _lines, lambda each: len(_included(each)), place):
             line = step.statement
             condition = CONDITION.fullmatch(line.text)
@@ -125,17 +162,27 @@ def options(files: plugins.Files) -> dict[str, Value]:
             elif not all(states):
                 continue
             elif line.text.split(None, 1)[0] == "begin":
-                return found
+                section = line.text.split()[-1]
             elif macro := MACRO.fullmatch(line.text):
                 macros[macro["name"]] = _part(line, macro.start("value"))
                 if MARKER.match(line.text) and main != MAIN:
                     macros = {**_debian(files), **macros}
-            elif option := OPTION.fullmatch(line.text):
-                _take(found, line, option, macros)
-    return found
+            else:
+                yield section, line, macros
 
 
-def _take(found: dict[str, Value], line: Value, option: re.Match[str], macros: dict[str, Value]) -> None:
+def setting(line: Value, macros: Macros) -> tuple[str, Value] | None:
+    """
+    The name and the value of an option of a router or a transport; ``None`` for any other line.
+
+    line, macros
+        From :py:func:`statements`.
+    """
+    match = SETTING.fullmatch(line.text)
+    return (match["name"], _resolved(_part(line, match.start("value")), macros)) if match else None
+
+
+def _take(found: dict[str, Value], line: Value, option: re.Match[str], macros: Macros) -> None:
     name = " ".join(option["name"].split())
     bare = re.sub(r"^(?:no_|not_)", "", name)
     if bare not in NAMES:
@@ -160,8 +207,8 @@ def _branch(what: str, holds: bool, states: list[bool], done: list[bool]) -> Non
         done[-1] = done[-1] or states[-1]
 
 
-def _mains(files: plugins.Files) -> list[str]:
-    """The files of which the main section consists, in order."""
+def _mains(files: plugins.Files, folders: Sequence[str]) -> list[str]:
+    """The files of which the configuration consists, in order: those of these folders, where it is split."""
     if MAIN in files:
         return [MAIN]
     settings = shell(UPDATE, files.get(UPDATE, {}).get("text", ""))
@@ -169,9 +216,13 @@ def _mains(files: plugins.Files) -> list[str]:
     if split is None or split.text.lower() != "true":
         return [each for each in (MACROS, TEMPLATE) if each in files]
     # As its run_parts() does it: NAME.rul takes the place of NAME.
-    names = {posixpath.basename(each) for each in files if posixpath.dirname(each) == PARTS}
+    return [path for folder in folders for path in _parts(files, f"{CONF_D}/{folder}")]
+
+
+def _parts(files: plugins.Files, folder: str) -> list[str]:
+    names = {posixpath.basename(each) for each in files if posixpath.dirname(each) == folder}
     bare = sorted(each for each in names if PART.fullmatch(each) and not each.endswith(".rul"))
-    return [f"{PARTS}/{each}.rul" if f"{each}.rul" in names else f"{PARTS}/{each}" for each in bare]
+    return [f"{folder}/{each}.rul" if f"{each}.rul" in names else f"{folder}/{each}" for each in bare]
 
 
 def _debian(files: plugins.Files) -> dict[str, Value]:
@@ -181,9 +232,12 @@ def _debian(files: plugins.Files) -> dict[str, Value]:
     if kind is None or kind.text.lower() not in SUBSTITUTED:
         return {}
     return {
-        macro: settings[name]._replace(debian=True)
-        for macro, name in FROM_UPDATE.items()
-        if name in settings and settings[name].text
+        f"DCconfig_{kind.text.lower()}": kind._replace(text="1", known=False),
+        **{
+            macro: settings[name]._replace(debian=True)
+            for macro, name in FROM_UPDATE.items()
+            if name in settings and settings[name].text
+        },
     }
 
 
@@ -219,7 +273,7 @@ def _part(line: Value, start: int) -> Value:
     return line._replace(text=line.text[start:], offsets=line.offsets[start:])
 
 
-def _resolved(value: Value, macros: dict[str, Value]) -> Value:
+def _resolved(value: Value, macros: Macros) -> Value:
     """What a value means: that of the macro that it is, or its text with macros in their place."""
     for _ in range(DEEPEST):
         if value.text.strip(BLANK) not in macros:

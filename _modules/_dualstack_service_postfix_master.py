@@ -198,21 +198,31 @@ def overrides(path: str, text: str, entries: list[dict[str, Any]], names: tuple[
     These apply inside the service; master(8) decides where it listens before it runs.
     """
     for entry in entries:
-        for offset, setting in _settings(entry):
-            if _assignment(setting)[0] in names:
+        for offset, setting in settings(entry):
+            if assignment(setting)[0] in names:
                 line = entry["line"] + text.count("\n", entry["start"], entry["start"] + offset)
                 yield f"{path}:{line}: `-o {setting}` of the entry `{entry['name']}`: left alone"
 
 
-def _settings(entry: dict[str, Any]) -> Iterator[tuple[int, str]]:
-    """What an entry has behind each ``-o``, with its offset; empty for other words."""
+def settings(entry: dict[str, Any]) -> Iterator[tuple[int, str]]:
+    """
+    What an entry has behind each ``-o``, with its offset; empty for other words.
+
+    entry
+        From :py:func:`services`.
+    """
     arguments = entry["arguments"]
     for (_, before), (offset, word) in zip([(0, ""), *arguments], arguments):
         yield offset, word if before == "-o" else word[2:] if word.startswith("-o") else ""
 
 
-def _assignment(setting: str) -> tuple[str, str]:
-    """Name and value of ``name=value`` or ``{ name = value }``."""
+def assignment(setting: str) -> tuple[str, str]:
+    """
+    Name and value of ``name=value`` or ``{ name = value }``.
+
+    setting
+        From :py:func:`settings`.
+    """
     name, _, value = setting.strip("{}" + SPACE).partition("=")
     return name.rstrip(SPACE), value.strip(SPACE)
 
@@ -231,6 +241,6 @@ def protocol(entry: dict[str, Any], parameters: dict[str, dict[str, Any]], main:
     if entry["command"] not in ("smtpd", "postscreen"):
         return "tcp"
     wrapped = parameters.get(WRAPPED, {"value": "no"})["value"]
-    own = [value for name, value in (_assignment(setting) for _, setting in _settings(entry)) if name == WRAPPED]
+    own = [value for name, value in (assignment(setting) for _, setting in settings(entry)) if name == WRAPPED]
     found = service_postfix_values.expanded([wrapped, *own][-1], parameters, main) or ""
     return "smtps" if entry["command"] == "smtpd" and found.strip(SPACE).lower() == "yes" else "smtp"

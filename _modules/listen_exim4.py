@@ -7,6 +7,7 @@ How Exim's configuration says where it listens, and how it serves both families.
 * Debian generates the configuration before each start: what is edited is update-exim4.conf.conf, or whichever file has
   the last word.
 * A mail server on loopback, which only sends, is left as it is.
+* It also sends over both families. Where that is not wanted, the routers that look up hosts get ``ipv4_only``.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ import re
 from typing import Any, NamedTuple
 
 import _dualstack_rooms
+from salt.exceptions import SaltInvocationError
 
 with _dualstack_rooms.fresh(__file__):
     import _dualstack_service_addresses as service_addresses
     import _dualstack_service_edits as service_edits
     import _dualstack_service_exim4 as service_exim4
+    import _dualstack_service_exim4_sending as service_exim4_sending
     import _dualstack_service_lists as service_lists
 __virtualname__ = "listen_exim4"
 
@@ -34,13 +37,16 @@ ENDPOINT = re.compile(
     r"\[(?P<boxed>[^]]*)\](?::(?P<port>[0-9]{1,5}))?|(?P<four>[0-9]+(?:\.[0-9]+){3})(?:\.(?P<dotted>[0-9]{1,5}))?"
     r"|(?P<six>[0-9A-Fa-f:]*:[0-9A-Fa-f:]*)(?:\.(?P<last>[0-9]{1,5}))?"
 )
+OPTIONS = {"send": "auto, both or ipv4: the families over which mail is sent"}
+SEND = ("auto", "both", "ipv4")
 DASH_OX = re.compile(r"(?<!\S)-oX[ \t]*(?P<list>\S+)")
 SILENT = ("queueonly", "nodaemon")  # of QUEUERUNNER: nothing listens
 EVERY = ("*", "@[]", "localhost")  # of a host list: ::1 is in it
 # The words of a diff that are no secrets.
 SHOWN = (
     "dc_local_interfaces local_interfaces MAIN_LOCAL_INTERFACES dc_relay_nets relay_from_hosts hostlist disable_ipv6 "
-    "no_disable_ipv6 daemon_smtp_ports tls_on_connect_ports SMTPLISTENEROPTIONS -oX -oP smtp smtps submission <;"
+    "no_disable_ipv6 daemon_smtp_ports tls_on_connect_ports SMTPLISTENEROPTIONS -oX -oP smtp smtps submission <; "
+    "ipv4_only dualstack over IPv6 only when PTR HELO name and SPF record are right"
 ).split()
 
 Value = service_exim4.Value
@@ -69,8 +75,8 @@ def about() -> dict[str, Any]:
     Facts about the service.
 
     Returns ``files`` to begin reading with, patterns of its ``processes``, ``executables`` and ``units``, the ``users``
-    that it runs as, its name for service(8), ``init``, its own keys in the pillar, ``options``, of which there are
-    none, the command that checks its configuration, what Debian would generate as well as what there is, and the
+    that it runs as, its name for service(8), ``init``, its own keys in the pillar, ``options``, the
+    command that checks its configuration, what Debian would generate as well as what there is, and the
     ``protocols`` of its usual ports. ``words`` are those of its configuration that a diff may show.
 
     CLI Example:
@@ -81,7 +87,9 @@ def about() -> dict[str, Any]:
     """
     return {
         "files": [
-            *(MAIN, UPDATE, service_exim4.MACROS, service_exim4.TEMPLATE, f"{service_exim4.PARTS}/*", DEFAULTS),
+            *(MAIN, UPDATE, service_exim4.MACROS, service_exim4.TEMPLATE),
+            *(f"{service_exim4.CONF_D}/{each}/*" for each in service_exim4.FOLDERS),
+            DEFAULTS,
         ],
         "processes": ["/usr/sbin/exim4", "/usr/sbin/exim4 *"],
         "executables": ["/usr/sbin/exim4"],
@@ -90,7 +98,8 @@ def about() -> dict[str, Any]:
         "init": "exim4",
         "sets_v6only": True,
         "sites": True,
-        "options": {},
+        "sends": True,
+        "options": OPTIONS,
         "check": ["sh", "-c", "update-exim4.conf --check && exec exim4 -bV"],
         "words": SHOWN,
         "protocols": {25: "smtp", 465: "smtps", 587: "smtp"},
@@ -115,6 +124,25 @@ def includes(path: str, text: str) -> list[str]:
         salt-call listen_exim4.includes /etc/exim4/exim4.conf '.include /etc/exim4/local.conf'
     """
     return service_exim4.includes(path, text)
+
+
+def errors(options: dict[str, Any]) -> list[str]:
+    """
+    The errors in the values of the keys of the pillar that only Exim has.
+
+    options
+        Those keys: ``send`` is ``auto``, ``both`` or ``ipv4``.
+
+    Returns one sentence for each error.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call listen_exim4.errors '{send: ipv4}'
+    """
+    send = options.get("send", "auto")
+    return [] if send in SEND else [f"send: {send!r} is not {', '.join(SEND[:-1])} or {SEND[-1]}"]
 
 
 def listeners(files: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
@@ -164,15 +192,17 @@ def dual_stack(
     files
         As :py:func:`listeners` takes them.
     options
-        The service's own keys: none.
+        The service's own keys; see :py:func:`errors`. With ``send: ipv4``, each router that looks up the hosts of a
+        domain is restricted to IPv4; with ``both``, our own restrictions go; with ``auto``, they stay as they are,
+        since this module cannot ask the DNS.
     bindv6only
         The value of net.ipv6.bindv6only when the service starts. It does not matter for what is written here.
     site
         ``addresses``: the published ones of this host, by family. One that it listens on comes with those of IPv6.
 
-    Returns ``files``, the new text of each file that changes, ``always``, those with ``relay_from_hosts``,
-    ``bindv6only``, ``None`` as it is immune, ``notes``, and ``missing``, what would be published and has no IPv6.
-    Raises ``SaltInvocationError`` as :py:func:`listeners` does.
+    Returns ``files``, the new text of each file that changes, ``always``, those with ``relay_from_hosts``
+    and with what restricts sending, ``bindv6only``, ``None`` as it is immune, ``notes``, and ``missing``, what would be
+    published and has no IPv6. Raises ``SaltInvocationError`` as :py:func:`listeners` does, and for wrong options.
 
     CLI Example:
 
@@ -180,6 +210,9 @@ def dual_stack(
 
         salt-call listen_exim4.dual_stack '{/etc/exim4/exim4.conf: {text: "local_interfaces = 0.0.0.0"}}' '{}'
     """
+    problems = errors(options)
+    if problems:
+        raise SaltInvocationError("; ".join(problems))
     settings = _settings(files)
     edits: dict[str, list[tuple[int, int, str]]] = {}
     notes: list[str] = []
@@ -195,13 +228,52 @@ def dual_stack(
         _enable(settings.disabled, edits, notes)
     for path, found in companions.items():
         edits[path] = [*edits.get(path, []), *found]
+    texts, always = service_edits.rewritten(files, edits), service_edits.rewritten(files, companions)
+    send = options.get("send", "auto")
+    if send != "auto":
+        texts, always = (_with_families(files, each, send) for each in (texts, always))
     return {
-        "files": service_edits.rewritten(files, edits),
-        "always": service_edits.rewritten(files, companions),
+        "files": texts,
+        "always": always,
         "bindv6only": None,
-        "notes": [*notes, *told],
+        "notes": [*notes, *told, *(service_exim4_sending.notes(files) if send == "ipv4" else [])],
         "missing": missing,
     }
+
+
+def senders(
+    files: dict[str, dict[str, Any]], host: dict[str, str], site: dict[str, Any] | None = None
+) -> list[dict[str, Any]]:
+    """
+    What sends mail over IPv6 when the configuration has both families, but for the restriction that is written here.
+
+    files
+        As :py:func:`listeners` takes them.
+    host
+        ``fqdn``, its name with its domain, and its ``mailname``: what /etc/mailname has.
+    site
+        As for :py:func:`dual_stack`.
+
+    Returns one dict for each router that looks up the hosts of a domain: ``name``, ``place``, ``address``, the one that
+    its transport binds to, empty where the kernel chooses, ``helo``, the name with which it greets, and ``domain``, the
+    one that addresses are completed with, both empty where only Exim could tell; and ``kept``, why it is not restricted
+    to IPv4 in any case. Raises ``SaltInvocationError`` as :py:func:`listeners` does.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call listen_exim4.senders '{/etc/exim4/exim4.conf: {text: ""}}' '{fqdn: mail.example.org}'
+    """
+    after = service_edits.afterwards(files, dual_stack(files, {}, 0, site)["files"])
+    return [] if _settings(after).disabled else service_exim4_sending.senders(after, host)
+
+
+def _with_families(files: dict[str, dict[str, Any]], texts: dict[str, str], send: str) -> dict[str, str]:
+    """The new texts, with routers that send over these families."""
+    after = service_edits.afterwards(files, texts)
+    edits = service_exim4_sending.edits(after, "both" if _settings(after).disabled else send)
+    return {**texts, **service_edits.rewritten(after, edits)}
 
 
 def _with_interfaces(

@@ -59,6 +59,8 @@ FACTS: dict[str, tuple[list[str], str, str, bool]] = {
             "/etc/exim4/exim4.conf.localmacros",
             "/etc/exim4/exim4.conf.template",
             "/etc/exim4/conf.d/main/*",
+            "/etc/exim4/conf.d/router/*",
+            "/etc/exim4/conf.d/transport/*",
             "/etc/default/exim4",
         ],
         "exim4",

@@ -586,7 +586,7 @@ def test_about_is_plain_data() -> None:
     about = listen_postfix.about()
     assert about["files"] == [MAIN, MASTER]
     assert about["protocols"][25] == "smtp"
-    assert list(about["options"]) == about["always"] == ["mynetworks"]
+    assert (list(about["options"]), about["always"]) == (["mynetworks", "send"], ["mynetworks"])
     assert "*/postfix/sbin/master *" in about["processes"]
     assert "/usr/lib*/postfix/master" in about["processes"]
 
