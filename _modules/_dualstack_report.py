@@ -1,5 +1,5 @@
 """
-A host at a glance: which service listens, is let in, answers and is published, over IPv4 and over IPv6.
+The services and names of a host at a glance: which listens, is let in, answers and is published, in each family.
 
 Changes nothing, and does not rely on configuration files:
 
@@ -9,7 +9,7 @@ Changes nothing, and does not rely on configuration files:
 * *answering* is whether the service answers on the addresses by which others reach this host.
 * *published* is what the name servers say (``report_names``).
 
-``report_problems`` lists the problems, ``report_table`` draws the table.
+``report_whole`` adds the proof and the problems to it.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import _dualstack_dns_address as dns_address
+import _dualstack_dns_parts as dns_parts
 import _dualstack_dns_settings as dns_settings
 import _dualstack_families as families
 import _dualstack_firewall_trial as firewall_trial
@@ -63,12 +64,21 @@ def of_pillar(ipv6: Any, known: pillar.Known) -> dict[str, Any]:
 
     Returns and raises as :py:func:`matrix` does.
     """
-    if not isinstance(ipv6, Mapping) or not isinstance(ipv6.get("dns") or {}, Mapping):
+    if not isinstance(ipv6, Mapping) or not _is_dns(ipv6.get("dns") or {}):
         raise SaltInvocationError("\n".join(pillar.errors(ipv6, known)))
     dns = ipv6.get("dns") or {}
     expected = ipv6.get("services") or {}, ipv6.get("tunnel") or {}
     published = dns_address.published(dns, expected[1] if isinstance(expected[1], Mapping) else {})
-    return matrix(*expected, dns.get("names") or [], dns.get("servers") or [], known, published)
+    if isinstance(dns, Mapping):
+        return matrix(*expected, dns.get("names") or [], dns.get("servers") or [], known, published)
+    problems = [each for key, entry in dns_parts.entries(dns) for each in _dns_errors(key, entry)]
+    if problems:
+        raise SaltInvocationError("\n".join(problems))
+    return matrix(*expected, dns_parts.names(dns), dns_parts.servers(dns), known, published)
+
+
+def _is_dns(dns: Any) -> bool:
+    return isinstance(dns, Mapping) or (isinstance(dns, list) and all(isinstance(each, Mapping) for each in dns))
 
 
 def matrix(
@@ -96,7 +106,8 @@ def matrix(
     published
         The IPv6 address that is published; by default all global ones of this host.
 
-    Returns plain data, as the door's ``ipv6.report`` describes it. Raises ``SaltInvocationError`` for a wrong pillar.
+    Returns plain data: of what the door's ``ipv6.report`` describes, ``host``, both families, ``services``,
+    ``published`` and ``notes``. Raises ``SaltInvocationError`` for a wrong pillar.
     """
     _refuse({"services": services, "tunnel": tunnel}, names, servers, known)
     notes: Notes = []
@@ -110,15 +121,13 @@ def matrix(
     for each in rows:
         for family in families.FAMILIES:
             each[family].pop("at", None)
-    found = {
+    return {
         "host": socket.gethostname(),
         **host,
         "services": rows,
         "published": report_names.published(names, servers, host, notes),
         "notes": notes,
     }
-    problems = report_problems.problems(found)
-    return {**found, "problems": problems, "summary": report_problems.summary(found, problems)}
 
 
 def _texts(patterns: Iterable[str]) -> dict[str, str]:
@@ -132,12 +141,18 @@ def _texts(patterns: Iterable[str]) -> dict[str, str]:
 
 def _refuse(given: dict[str, Any], names: Any, servers: Any, known: pillar.Known) -> None:
     problems = pillar.errors({key: each for key, each in given.items() if each}, known)
-    said = dns_settings.value_errors({"servers": servers})
-    problems += [f"ipv6:dns:{each}" for each in said]
-    if not isinstance(names, (list, dict)) or not all(isinstance(each, str) for each in names):
-        problems.append(f"ipv6:dns:names: expected a list of names, found {names!r}")
+    problems += _dns_errors(dns_parts.KEY, {"names": names, "servers": servers})
     if problems:
         raise SaltInvocationError("\n".join(problems))
+
+
+def _dns_errors(key: str, entry: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the two values that are used here."""
+    names = entry.get("names") or []
+    problems = [f"{key}:{each}" for each in dns_settings.value_errors({"servers": entry.get("servers") or []})]
+    if not isinstance(names, (list, dict)) or not all(isinstance(each, str) for each in names):
+        problems.append(f"{key}:names: expected a list of names, found {names!r}")
+    return problems
 
 
 def _host(tunnel: dict[str, Any], notes: Notes) -> dict[str, Any]:

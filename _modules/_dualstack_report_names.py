@@ -9,6 +9,7 @@ import ipaddress
 import itertools
 from typing import Any
 
+import _dualstack_dns_values as dns_values
 import _dualstack_families as families
 import _dualstack_report_problems as report_problems
 
@@ -23,7 +24,7 @@ def published(
     Whether each name points to this host, in each family.
 
     names
-        The names that should.
+        The names that should; an internationalised one is asked for, and called, by its ASCII form.
     servers
         The name servers to ask, each an address or ``address#port``; without any, this host's resolver.
     host
@@ -36,6 +37,7 @@ def published(
     if not names:
         notes.append({"mark": "-", "text": "published: the pillar has no names (ipv6:dns:names)"})
         return []
+    names = list(dict.fromkeys(map(dns_values.canonical, names)))
     questions = list(itertools.product(names, families.FAMILIES))
     with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
         answers = dict(
@@ -54,10 +56,32 @@ def published(
             records, error = answers[name, family]
             row[family] = _verdict(records, error, host[family]["addresses"])
             if records and row[family].get("published", True) is None:
-                text = f"{name}: this host is behind NAT, and does not know its public {families.NAMES[family]} address"
-                notes.append({"mark": "?", "text": text})
+                notes.append(_hidden(name, family))
         found.append(row)
     return found
+
+
+def _hidden(name: str, family: str) -> dict[str, str]:
+    text = f"{name}: this host is behind NAT, and does not know its public {families.NAMES[family]} address"
+    return {"mark": "?", "text": text}
+
+
+def behind_nat(rows: list[dict[str, Any]], public: str, notes: list[dict[str, str]]) -> None:
+    """
+    Decide what was left open since the host is behind NAT.
+
+    rows
+        From :py:func:`published`.
+    public
+        The IPv4 address by which others reach it.
+    notes
+        Loses what is known now.
+    """
+    for row in rows:
+        note = _hidden(row["name"], "ipv4")
+        if note in notes:
+            notes.remove(note)
+            row["ipv4"]["published"] = public in row["ipv4"]["records"]
 
 
 def _records(name: str, family: str, servers: list[str]) -> tuple[list[str], str]:
@@ -74,7 +98,7 @@ def _records(name: str, family: str, servers: list[str]) -> tuple[list[str], str
             resolver.nameservers = [address for address, _, _ in places]
             resolver.nameserver_ports = {address: int(port) for address, _, port in places if port}
         answer = resolver.resolve(
-            f"{name.rstrip('.')}.",
+            f"{name}.",
             report_problems.RECORDS[family],
             lifetime=PATIENCE,
             search=False,

@@ -1,13 +1,16 @@
 """
-The problems of a host, derived from the matrix of its services and names: sentences.
+The problems of a host, and what is not known of it, derived from what the report has found: sentences.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import _dualstack_converge as converge
 import _dualstack_families as families
+import _dualstack_proof_rungs as proof_rungs
+import _dualstack_report_tunnels as report_tunnels
 
 RECORDS = {"ipv4": "A", "ipv6": "AAAA"}
 # From here on the kernel assigns ports to clients. A UDP socket there usually belongs to a client; a TCP socket of one
@@ -15,6 +18,14 @@ RECORDS = {"ipv4": "A", "ipv6": "AAAA"}
 EPHEMERAL = 32768
 # What exists in one family only: DHCP (RFC 2131), DHCPv6 (RFC 8415), and NetBIOS (RFC 1002).
 ONE_FAMILY = ("udp/67", "udp/68", "udp/546", "udp/547", "udp/137", "udp/138", "tcp/139")
+COLUMNS = ("listening", "allowed", "answering")
+WORST = (converge.FAILED, converge.UNTRIED, converge.HELD)  # the worst of several outcomes comes first
+# The rungs that say nothing where another has failed.
+AFTER = {
+    proof_rungs.ROUTE: (proof_rungs.ADDRESS,),
+    proof_rungs.BEYOND: (proof_rungs.ADDRESS, proof_rungs.ROUTE),
+}
+SOME = 3  # services that are named
 
 
 def faults(row: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
@@ -64,17 +75,51 @@ def _name_words(row: dict[str, Any]) -> str:
     return f"{row['name']} {' and '.join(words)}"
 
 
+def failed(proof: Iterable[Mapping[str, Any]]) -> list[str]:
+    """
+    The rungs that were tried, and do not hold.
+
+    proof
+        The rungs.
+    """
+    return [each["rung"] for each in proof if each["outcome"] == converge.FAILED]
+
+
+def blocked(rung: str, proof: Iterable[Mapping[str, Any]]) -> str:
+    """
+    The rung that has failed, and without which another says nothing; empty if there is none.
+
+    rung
+        The other one.
+    proof
+        The rungs.
+    """
+    wrong = failed(proof)
+    return next((each for each in AFTER.get(rung, ()) if each in wrong), "")
+
+
 def problems(found: dict[str, Any]) -> list[dict[str, str]]:
     """
     Sentences, one for all ports of a service with the same problem.
 
     found
-        The matrix.
+        What the report has found.
     """
+    proof = found["proof"]
+    problems = [
+        {"of": each["rung"], "text": f"{each['rung']}: {'; '.join(each['text'].splitlines())}"}
+        for each in proof
+        if each["outcome"] == converge.FAILED
+    ]
+    problems += [{"of": each["rung"], "text": said} for each in proof for said in each["warnings"]]
     lacking = [words for family, words in families.NAMES.items() if not found[family]["addresses"]]
-    problems = []
     if lacking:
         problems.append({"of": "this host", "text": f"this host has no public {' and no '.join(lacking)} address"})
+    problems += [
+        {"of": each["interface"], "text": f"{report_tunnels.sentence(each)}, which may come before the tunnel's"}
+        for each in found["tunnels"]
+        if each["rival"]
+    ]
     ports: dict[tuple[str, str], list[str]] = {}
     for row in found["services"]:
         for words in dict.fromkeys(words for _, _, words in faults(row)):
@@ -85,7 +130,37 @@ def problems(found: dict[str, Any]) -> list[dict[str, str]]:
     for row in found["published"]:
         if missing(row):
             problems.append({"of": row["name"], "text": _name_words(row)})
-    return problems
+    return problems + [{"of": of, "text": text} for of, text in _mail(found)]
+
+
+def _mail(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for each in found["ptr"]:
+        if lacks_pointer(each):
+            yield "PTR", f"{each['address']} has no PTR record, which the pillar has"
+    for each in found["mail"]:
+        if is_refused(each):
+            said = "; ".join(each["text"].splitlines())
+            yield each["service"], f"mail of {each['service']} over IPv6 may be refused: {said}"
+
+
+def lacks_pointer(pointer: Mapping[str, Any]) -> bool:
+    """
+    Whether an address has no PTR record, and should have one.
+
+    pointer
+        One of the report's ``ptr``.
+    """
+    return bool(pointer["expected"]) and pointer["names"] == []
+
+
+def is_refused(mail: Mapping[str, Any]) -> bool:
+    """
+    Whether a service sends mail over IPv6 that others may refuse. Usually it sends over IPv4 then, which is no problem.
+
+    mail
+        One of the report's ``mail``.
+    """
+    return mail["outcome"] == converge.FAILED and mail["send"] == "both"
 
 
 def port(row: dict[str, Any]) -> str:
@@ -100,30 +175,96 @@ def port(row: dict[str, Any]) -> str:
     return str(row["port"]) if row["transport"] == "tcp" else f"{row['port']}/{row['transport']}"
 
 
-def summary(found: dict[str, Any], problems: list[dict[str, str]]) -> str:
+def unknown(found: dict[str, Any]) -> list[str]:
     """
-    The summary, in one sentence.
+    What could not be found out, although it was to be: by rungs, columns and the like.
 
     found
-        The matrix.
+        What the report has found.
+    """
+    proof = found["proof"]
+    untried = [each["rung"] for each in proof if each["outcome"] == converge.UNTRIED and each["needed"]]
+    gaps = [each for each in untried if not blocked(each, proof)]
+    for column in COLUMNS:
+        of = [
+            row["service"]
+            for row in found["services"]
+            if any(row[family].get(column, False) is None for family in families.FAMILIES)
+        ]
+        gaps += [f"{column} ({_some(of)})"] if of else []
+    names = [
+        row["name"]
+        for row in found["published"]
+        if any(row[family].get("published", False) is None for family in families.FAMILIES)
+    ]
+    gaps += [f"published ({_some(names)})"] if names else []
+    gaps += ["PTR"] if any(each["names"] is None for each in found["ptr"]) else []
+    mail = [each["service"] for each in found["mail"] if each["outcome"] == converge.UNTRIED]
+    gaps += [f"mail ({_some(mail)})"] if mail else []
+    if not gaps and any(each["mark"] == "?" for each in found["notes"]):
+        gaps.append("what the lines with ? say")
+    return gaps
+
+
+def _some(names: Iterable[str]) -> str:
+    each = list(dict.fromkeys(names))
+    return ", ".join(each) if len(each) <= SOME else f"{', '.join(each[:SOME])} and {len(each) - SOME} more"
+
+
+def summary(found: dict[str, Any], problems: list[dict[str, str]]) -> str:
+    """
+    The summary, in one sentence. It is no all-clear where something is wrong, or not known.
+
+    found
+        What the report has found.
     problems
         The problems.
     """
-    if len(problems) == 1:
-        return problems[0]["text"]
-    if problems:
-        return f"{len(problems)} things to look at: {', '.join(dict.fromkeys(each['of'] for each in problems))}"
+    rungs, gaps = failed(found["proof"]), unknown(found)
+    parts = [f"IPv6 is not proven: {' and '.join([', '.join(rungs[:-1])] * (len(rungs) > 1) + rungs[-1:])} failed"]
+    parts = parts if rungs else []
+    rest = others(found, problems)
+    if len(rest) == 1:
+        parts.append(rest[0]["text"])
+    elif rest:
+        parts.append(f"{len(rest)} things to look at: {', '.join(dict.fromkeys(each['of'] for each in rest))}")
+    if gaps:
+        parts += [*([] if parts else ["nothing wrong was found"]), f"not known: {', '.join(gaps)}"]
+    return "; ".join(parts) or _all_clear(found)
+
+
+def others(found: dict[str, Any], problems: list[dict[str, str]]) -> list[dict[str, str]]:
+    """
+    The problems other than rungs that have failed.
+
+    found
+        What the report has found.
+    problems
+        All problems, from :py:func:`problems`: those of the rungs come first.
+    """
+    return problems[len(failed(found["proof"])) :]
+
+
+def _all_clear(found: dict[str, Any]) -> str:
     services = len({row["service"] for row in found["services"]})
     if not services:
         return "no service listens for others"
     same = all(row["ipv4"].get("listening") == row["ipv6"].get("listening") for row in found["services"])
     words = f"all {services} services are" if services > 1 else "the one service is"
     names = ", ".join(row["name"] for row in found["published"])
+    unasked = _some(f"{row['service']} {port(row)}" for row in found["services"] if _is_unasked(row))
+    said = "nothing wrong was found" if unasked else f"{words} {'the same' if same else 'as expected'} in both families"
     return (
-        ("as far as could be found out, " if any(each["mark"] == "?" for each in found["notes"]) else "")
-        + f"{words} {'the same' if same else 'as expected'} in both families"
+        said
         + (f", and published in both: {names}" if names else "")
+        + (f"; without an answer to compare: {unasked}" if unasked else "")
     )
+
+
+def _is_unasked(row: dict[str, Any]) -> bool:
+    """Whether a service listens, but has not said anything."""
+    cells = [row[family] for family in families.FAMILIES]
+    return any(each.get("listening") for each in cells) and not any("answering" in each for each in cells)
 
 
 def is_bare(row: dict[str, Any]) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 import _dualstack_pillar as pillar_room
 import _dualstack_plugins as plugins
 import _dualstack_report as report
+import _dualstack_report_problems as report_problems
 import _dualstack_report_table as report_table
 import pytest
 from salt.exceptions import SaltInvocationError
@@ -129,9 +130,12 @@ def cells(found: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
 def matrix(
     modules: Any, services: Any = None, tunnel: Any = None, names: Any = None, servers: Any = None
 ) -> dict[str, Any]:
-    """The report on this host, and on what is expected of it."""
+    """The services and names of this host, and what is wrong with them."""
     known = pillar_room.Known(plugins.stacks(modules), plugins.services(modules), plugins.providers(modules))
-    return report.matrix(services or {}, tunnel or {}, names or [], servers or [], known)
+    found = report.matrix(services or {}, tunnel or {}, names or [], servers or [], known)
+    found.update({key: [] for key in ("proof", "ptr", "mail", "tunnels")})
+    found["problems"] = report_problems.problems(found)
+    return {**found, "summary": report_problems.summary(found, found["problems"])}
 
 
 def texts(found: dict[str, Any]) -> list[str]:
@@ -305,7 +309,8 @@ def test_a_host_without_ipv6_yet(modules: Any, shut: Any, name_server: None) -> 
     ]
 
 
-def test_a_host_with_nothing_on_it(modules: Any) -> None:
+def test_a_host_with_nothing_on_it(modules: Any, loaders: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(loaders.modules.pack, "__pillar__", {})  # what other tests have left there is not this host's
     daemons.run(*"ip link set eth0 down".split())
     daemons.run(*"ip addr flush dev eth0".split())
     found = matrix(modules)
@@ -323,7 +328,7 @@ def test_where_namespaces_are_not_permitted(salt_call: Any) -> None:
     found = json.loads(said)["local"]
     assert cells(found)["dovecot tcp/143"] == ([True, None, True], [True, None, True])
     assert "network namespaces are not permitted here" in found["notes"][0]["text"]
-    assert found["summary"] == "as far as could be found out, all 2 services are as expected in both families"
+    assert found["summary"].startswith("nothing wrong was found; not known: beyond, allowed (")
 
 
 def test_users_other_than_root_learn_what_they_may_see(salt_call: Any) -> None:
@@ -347,6 +352,29 @@ def test_users_other_than_root_learn_what_they_may_see(salt_call: Any) -> None:
     assert texts(json.loads(portless)["local"]) == ["vsftpd does not listen"]
 
 
+def test_who_may_not_send_pings_does_not_take_silence_for_an_answer(salt_call: Any, shadows: Path) -> None:
+    """And whoever may, does. All of the report's threads are Salt's, or its plug-ins would not be found there."""
+    pillar = {"dns": {"address": SIX}, "verify": {"beyond": ["2001:db8:c::2"]}, "services": {"dovecot": {}}}
+
+    def proof(*prefix: str) -> dict[str, Any]:
+        said = salt_call("--out=json", "ipv6.report", "as_data=True", pillar=pillar, prefix=list(prefix))
+        found = {each["rung"]: each for each in json.loads(said)["local"]["proof"]}
+        assert found["published address"]["outcome"] == found["route"]["outcome"] == "held"
+        assert not [each["text"] for each in found.values() if "this is a bug" in each["text"]]
+        return found
+
+    assert proof()["beyond"]["outcome"] == "failed"
+    beyond = proof(*dropped("all"))["beyond"]
+    assert (beyond["outcome"], beyond["text"]) == (
+        "not tried",
+        "'/usr/bin/ping' cannot be run: Operation not permitted",
+    )
+    shutil.copy("/usr/bin/ping", shadows / "ping")  # without its capabilities
+    beyond = proof(*dropped("all"))["beyond"]
+    assert beyond["outcome"] == "not tried"
+    assert beyond["text"].startswith("no ping can be sent here (ping: ")
+
+
 def dropped(capability: str) -> list[str]:
     return ["setpriv", f"--bounding-set=-{capability}", f"--inh-caps=-{capability}"]
 
@@ -361,7 +389,8 @@ def test_the_terminal_shows_the_table_as_it_is(ipv4_only: Any, salt_call: Any, m
     assert shown == "local:\n" + "".join(f"    {line}\n" for line in lines)
     assert max(map(len, shown.split("\n"))) <= 100
     assert "! dovecot 110 yes NO yes yes yes -".split() in [line.split() for line in lines]
-    assert lines[-1] == "dovecot (110, 143, 993, 995) does not listen over IPv6"
+    wrong = "dovecot (110, 143, 993, 995) does not listen over IPv6"
+    assert lines[-1] == data["summary"] == f"{wrong}; not known: beyond"
 
 
 def test_a_wrong_pillar_is_named(modules: Any) -> None:
@@ -373,7 +402,7 @@ def test_a_wrong_pillar_is_named(modules: Any) -> None:
 
 def test_a_pillar_that_is_no_mapping_is_named(salt_call: Any) -> None:
     for pillar in ("nonsense", {"dns": ["www.example.org"]}):
-        with pytest.raises(AssertionError, match="Passed invalid arguments: ipv6(:dns)?: expected"):
+        with pytest.raises(AssertionError, match="Passed invalid arguments: ipv6(:dns.0.)?: ?expected"):
             salt_call("ipv6.report", pillar=pillar)
 
 

@@ -11,6 +11,7 @@ import _dualstack_firewall_view as firewall_view
 import _dualstack_pillar as pillar
 import _dualstack_report as report
 import _dualstack_report_names as report_names
+import _dualstack_report_problems as report_problems
 import _dualstack_service_allowed as service_allowed
 import _dualstack_service_audit as service_audit
 import _dualstack_service_host as service_host
@@ -92,6 +93,11 @@ def matrix(services: Any = None, tunnel: Any = None) -> Any:
     return report.matrix(services or {}, tunnel or {}, [], [], KNOWN)
 
 
+def problems(found: Any) -> list[str]:
+    whole = {**found, "proof": [], "ptr": [], "mail": [], "tunnels": []}
+    return [each["text"] for each in report_problems.problems(whole)]
+
+
 def rows(found: Any) -> dict[str, Any]:
     return {f"{each['service']} {each['transport']}/{each['port']}": each for each in found["services"]}
 
@@ -113,8 +119,7 @@ def test_a_host_and_its_service(host: Host) -> None:
             **{"ipv4": YES, "ipv6": YES},
         }
     ]
-    assert (found["problems"], notes(found)) == ([], [])
-    assert found["summary"] == "the one service is the same in both families"
+    assert (problems(found), notes(found)) == ([], [])
     assert host.tried == ["tcp/143"]
     assert [(each["address"], each["protocol"]) for each in host.asked] == [
         *((FOUR, "imap"), (MORE, "imap"), (SIX, "imap")),
@@ -143,7 +148,7 @@ def test_a_service_of_one_family(host: Host) -> None:
     found = matrix()
     row = rows(found)["dovecot tcp/143"]
     assert (row["ipv4"], row["ipv6"]) == (YES, {"listening": False, "allowed": False})
-    assert [each["text"] for each in found["problems"]] == ["dovecot (143) does not listen over IPv6"]
+    assert problems(found) == ["dovecot (143) does not listen over IPv6"]
 
 
 def test_a_socket_that_systemd_holds_is_the_services(host: Host) -> None:
@@ -255,7 +260,7 @@ def test_another_site_over_ipv6_is_no_answer(host: Host, monkeypatch: pytest.Mon
     monkeypatch.setattr(service_probe, "probe_all", probe_all)
     found = matrix()
     assert found["services"][0]["ipv6"]["answering"] is False
-    assert [each["text"] for each in found["problems"]] == [
+    assert problems(found) == [
         "dovecot (143) is not over IPv6 what it is over IPv4: tcp/143 answers 200 over IPv4 and 403 over IPv6"
     ]
 
@@ -284,7 +289,7 @@ def test_rules_that_could_not_be_tried(host: Host) -> None:
 def test_a_host_without_services(host: Host) -> None:
     host.serves = {}
     found = matrix(tunnel={"name": "six"})
-    assert (found["services"], host.tried, found["summary"]) == ([], [], "no service listens for others")
+    assert (found["services"], host.tried) == ([], [])
 
 
 def test_the_parts_of_the_pillar_that_are_used(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -313,9 +318,25 @@ def test_a_wrong_pillar_is_refused_with_every_error(host: Host, monkeypatch: pyt
         *("ipv6:services", "ipv6:dns:servers", "ipv6:dns:names"),
     ]
     assert asked == [{"services": {"ssh": 5}}], "what is empty is not checked"
-    for odd in (5, {"dns": 5}):
+    for odd in (5, {"dns": 5}, {"dns": ["www.example.org"]}):
         with pytest.raises(SaltInvocationError, match="^ipv6:services: no$"):
             report.of_pillar(odd, KNOWN)
+
+
+def test_several_zones(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Any] = []
+    zones: list[dict[str, Any]] = [
+        {"names": ["www.example.org"], "servers": ["192.0.2.53"], "address": SIX},
+        {"names": ["www.example.net"], "servers": ["192.0.2.54"]},
+    ]
+    with pytest.raises(SaltInvocationError) as caught:
+        report.of_pillar({"dns": [zones[0], {"names": "www", "servers": ["ns1"]}]}, KNOWN)
+    assert [line.partition(": ")[0] for line in str(caught.value).splitlines()] == [
+        *("ipv6:dns:1:servers", "ipv6:dns:1:names"),
+    ]
+    monkeypatch.setattr(report, "matrix", lambda *arguments: given.append(arguments))
+    report.of_pillar({"dns": zones}, KNOWN)
+    assert given == [({}, {}, ["www.example.org", "www.example.net"], [], KNOWN, SIX)], "no servers that know both"
 
 
 def test_lists_of_the_whole_host_that_know_ipv4_only(
@@ -327,4 +348,3 @@ def test_lists_of_the_whole_host_that_know_ipv4_only(
     monkeypatch.setattr(service_allowed, "notes", lambda texts: [f"{path}: {text}" for path, text in texts.items()])
     found = matrix()
     assert notes(found) == [f"- {deny}: ALL: 192.0.2.7\n"]
-    assert found["summary"] == "the one service is the same in both families"

@@ -22,7 +22,8 @@ def row(four: dict[str, Any], six: dict[str, Any], **others: Any) -> dict[str, A
 
 def matrix(*rows: dict[str, Any], **others: Any) -> dict[str, Any]:
     usual = {family: {"addresses": [each]} for family, each in (("ipv4", FOUR), ("ipv6", SIX))}
-    return {**usual, "services": list(rows), "published": [], "notes": [], **others}
+    empty: dict[str, Any] = {key: [] for key in ("proof", "ptr", "mail", "tunnels", "published", "notes")}
+    return {**usual, **empty, "services": list(rows), **others}
 
 
 def said(*rows: dict[str, Any], **others: Any) -> list[str]:
@@ -163,6 +164,20 @@ def test_what_the_name_servers_do_not_say_is_not_known(monkeypatch: pytest.Monke
     assert notes == [f"? www.example.org: {late}"], "once, for both families"
 
 
+def test_a_host_behind_nat_whose_public_address_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    def found(public: str, records: list[str]) -> tuple[Any, list[str]]:
+        monkeypatch.setattr(report_names, "_records", lambda name, family, servers: (records, ""))
+        notes: list[dict[str, str]] = []
+        host = {"ipv4": {"addresses": ["10.0.0.2"]}, "ipv6": {"addresses": [SIX]}}
+        rows = report_names.published(["www.example.org"], [], host, notes)
+        report_names.behind_nat(rows, public, notes)
+        return rows[0]["ipv4"]["published"], [each["text"] for each in notes]
+
+    assert found(FOUR, [FOUR]) == (True, [])
+    assert found("192.0.2.1", [FOUR]) == (False, [])
+    assert found(FOUR, []) == (False, [])
+
+
 def test_a_pillar_without_names() -> None:
     notes: list[dict[str, str]] = []
     assert report_names.published([], [], {}, notes) == []
@@ -231,5 +246,5 @@ def test_why_a_name_is_not_known(
 ) -> None:
     monkeypatch.setattr(resolver, "says", error())
     found, notes = resolved([], [SIX])
-    assert notes == ([f"www.example.org.: {said}"] if said else [])
+    assert notes == ([f"www.example.org: {said}"] if said else [])
     assert found == {"published": None if said else False, "records": []}

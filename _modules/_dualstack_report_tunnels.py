@@ -1,0 +1,81 @@
+"""
+The other tunnels of a host, beside the one that is declared: those that are up, with their ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import _dualstack_host_ip as host_ip
+import _dualstack_tunnel_sit as tunnel_sit
+
+# The kinds of ip-link(8) that carry packets of the internet within others. (PPP is rather the way to it.)
+KINDS = (
+    *("sit", "ipip", "gre", "gretap", "erspan", "ip6tnl", "ip6gre", "ip6gretap", "ip6erspan", "vti", "vti6", "xfrm"),
+    *("wireguard", "tun"),
+)
+TAP = "tap"  # of the kind `tun`, but the port of a virtual machine
+ENDLESS = ("any", "0.0.0.0", "::")
+
+Tunnel = dict[str, Any]
+
+
+def others(tunnel: Mapping[str, Any]) -> list[Tunnel]:
+    """
+    The other tunnels that are up.
+
+    tunnel
+        As in the pillar ``ipv6:tunnel``; empty where there is none.
+
+    Returns for each its ``interface``; its ``kind``; its ends, ``local`` and ``remote``, ``None`` where ip(8) does not
+    show one; its global IPv6 ``addresses``; the ``metrics`` of its IPv6 default routes for packets from anywhere; and
+    whether it is a ``rival``, since such a route comes before that of the declared tunnel, or is as good. Raises
+    ``CommandExecutionError`` where ip(8) does not say.
+    """
+    name = str(tunnel.get("name") or tunnel_sit.DEFAULTS["name"]) if tunnel else ""
+    links, routes = host_ip.look(["-d", "addr", "show"]), host_ip.look(["-6", "route", "show", "default"])
+    metrics: dict[str, list[int]] = {}
+    for each in routes:
+        if "dev" in each and "from" not in each:
+            metrics.setdefault(each["dev"], []).append(each.get("metric", 0))
+    ours = min(metrics.get(name, []), default=None)
+    return [
+        _described(each, metrics.get(each["ifname"], []), ours)
+        for each in links
+        if each["ifname"] != name and "UP" in each["flags"] and _is_tunnel(each.get("linkinfo", {}))
+    ]
+
+
+def _is_tunnel(kind: Mapping[str, Any]) -> bool:
+    return kind.get("info_kind") in KINDS and kind.get("info_data", {}).get("type") != TAP
+
+
+def _described(link: Mapping[str, Any], metrics: list[int], ours: int | None) -> Tunnel:
+    data = link["linkinfo"].get("info_data", {})
+    ends = {end: data.get(end) if data.get(end) not in ENDLESS else None for end in ("local", "remote")}
+    return {
+        "interface": link["ifname"],
+        "kind": link["linkinfo"]["info_kind"],
+        **ends,
+        "addresses": [
+            f"{each['local']}/{each['prefixlen']}"
+            for each in link.get("addr_info", [])
+            if each["family"] == "inet6" and each["scope"] == "global"
+        ],
+        "metrics": metrics,
+        "rival": ours is not None and any(each <= ours for each in metrics),
+    }
+
+
+def sentence(tunnel: Tunnel) -> str:
+    """
+    A tunnel in words.
+
+    tunnel
+        From :py:func:`others`.
+    """
+    ends = " ".join(f"{word} {tunnel[end]}" for word, end in (("from", "local"), ("to", "remote")) if tunnel[end])
+    held = f", with {', '.join(tunnel['addresses'])}" if tunnel["addresses"] else ""
+    routes = f", and an IPv6 default route of metric {min(tunnel['metrics'])}" if tunnel["metrics"] else ""
+    return f"another tunnel is up: {tunnel['interface']}, {tunnel['kind']}{f' {ends}' if ends else ''}{held}{routes}"
