@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import difflib
 import re
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
 import _dualstack_converge as converge
+import _dualstack_dns_memory as dns_memory
 import _dualstack_host_commands as host_commands
 import _dualstack_host_files as host_files
+import _dualstack_transaction_journal as transaction_journal
 import _dualstack_secrets_said as secrets_said
 import _dualstack_secrets_shown as secrets_shown
 import _dualstack_tunnel_host as tunnel_host
@@ -23,6 +26,7 @@ import _dualstack_tunnel_interface as tunnel_interface
 import _dualstack_tunnel_sit as tunnel_sit
 import _dualstack_tunnel_stack as tunnel_stack
 import _dualstack_tunnel_surroundings as tunnel_surroundings
+import _dualstack_tunnel_way_back as tunnel_way_back
 import _dualstack_words as words
 from salt.exceptions import CommandExecutionError, SaltInvocationError
 
@@ -54,7 +58,12 @@ def wanted(tunnel: Mapping[str, Any], stacks: tunnel_stack.Stacks) -> dict[str, 
 # Plans
 
 
-def plan_present(tunnel: Mapping[str, Any], stacks: tunnel_stack.Stacks) -> converge.Plan:
+def plan_present(
+    tunnel: Mapping[str, Any],
+    stacks: tunnel_stack.Stacks,
+    promised: Mapping[str, Any] | None = None,
+    peers: tunnel_way_back.Peers = list,
+) -> converge.Plan:
     """
     What has to change to create a tunnel. Changes nothing.
 
@@ -62,11 +71,15 @@ def plan_present(tunnel: Mapping[str, Any], stacks: tunnel_stack.Stacks) -> conv
         As a user wrote it.
     stacks
         The available network stacks.
+    promised
+        The kernel parameters that states before this one would have set by now, if they did more than predict.
+    peers
+        Everybody whom this host must not lose.
 
     Raises ``SaltInvocationError`` for bad input and ``CommandExecutionError`` where this host cannot have that tunnel.
     """
     complete = wanted(tunnel, stacks)
-    tunnel_surroundings.check_ipv6()
+    tunnel_surroundings.check_ipv6(complete["name"], promised or {})
     seen = tunnel_host.look(complete["name"], complete["stack"], stacks)
     tunnel_surroundings.check_stack(seen)
     tunnel_surroundings.check_kernel(seen)
@@ -76,10 +89,15 @@ def plan_present(tunnel: Mapping[str, Any], stacks: tunnel_stack.Stacks) -> conv
     tunnel_surroundings.check_others(complete, seen)
     warnings = tunnel_surroundings.warnings(complete, seen, route["dev"])
     files = seen.configuration.plugin.present(complete, seen.configuration.files, adopt=complete["adopt"])
-    return _plan(seen, files, tunnel_interface.wanted(complete), warnings)
+    target, kept = _renumbered(seen, tunnel_interface.wanted(complete))
+    warnings += kept
+    warnings += tunnel_way_back.check(seen.name, seen.live, target, peers)
+    return _plan(seen, files, target, warnings)
 
 
-def plan_absent(tunnel: Mapping[str, Any], stacks: tunnel_stack.Stacks) -> converge.Plan:
+def plan_absent(
+    tunnel: Mapping[str, Any], stacks: tunnel_stack.Stacks, peers: tunnel_way_back.Peers = list
+) -> converge.Plan:
     """
     What has to change to remove a tunnel. Changes nothing.
 
@@ -87,9 +105,11 @@ def plan_absent(tunnel: Mapping[str, Any], stacks: tunnel_stack.Stacks) -> conve
         As a user wrote it. Only its ``name``, ``stack`` and ``adopt`` are used.
     stacks
         The available network stacks.
+    peers
+        Everybody whom this host must not lose.
 
-    Raises ``SaltInvocationError`` for bad input and ``CommandExecutionError`` where that interface is not a tunnel, or
-    not ours to remove.
+    Raises ``SaltInvocationError`` for bad input and ``CommandExecutionError`` where that interface is not a tunnel, not
+    ours to remove, or the only way to somebody who manages this host.
     """
     given = {key: tunnel[key] for key in ("name", "stack", "adopt") if tunnel.get(key) is not None}
     tunnel_stack.check(given, stacks)
@@ -97,7 +117,21 @@ def plan_absent(tunnel: Mapping[str, Any], stacks: tunnel_stack.Stacks) -> conve
     seen = tunnel_host.look(complete["name"], complete["stack"], stacks)
     tunnel_surroundings.check_interface(seen)
     files = seen.configuration.plugin.absent(seen.name, seen.configuration.files, adopt=complete["adopt"])
-    return _plan(seen, files, None, [])
+    return _plan(seen, files, None, tunnel_way_back.check(seen.name, seen.live, None, peers))
+
+
+def _renumbered(seen: tunnel_host.Sight, target: tunnel_host.Interface) -> tuple[tunnel_host.Interface, list[str]]:
+    """The interface to be, with the old addresses that DNS still leads to, and a warning about each of these."""
+    old = [each.partition("/")[0] for each in tunnel_interface.undeclared(seen.live, target)]
+    published = dns_memory.recall() if old else {}
+    names = {each: [name for name, held in published.items() if each in held] for each in old}
+    target = tunnel_interface.renumbered(seen.live, target, [each for each in old if names[each]])
+    staying = [each.partition("/")[0] for each in target["addresses"]]
+    return target, [
+        f"{each} stays on {seen.name} for a day, deprecated: DNS may still lead to it ({', '.join(names[each])})"
+        for each in old
+        if each in staying and names[each]
+    ]
 
 
 def _plan(
@@ -150,6 +184,23 @@ def _spans(lines: list[str], spans: list[tuple[int, int]], known: list[str]) -> 
     return "\n".join(
         line.rstrip() for start, end in spans for line in secrets_shown.span(lines, start, end, known)
     ).rstrip("\n")
+
+
+def before(plan: converge.Plan) -> list[transaction_journal.Image]:
+    """
+    How the interface was, for the restorer: the commands that lead back to it.
+
+    plan
+        The plan.
+    """
+    name, live, target = plan["name"], plan["live"], plan["target"]
+    if not tunnel_interface.differences(live, target):
+        return []
+    back = tunnel_interface.commands(name, target, live)
+    flags = ["yes" if each else "no" for each in (live is not None, tunnel_interface.changeable(live, target))]
+    stack = [shlex.join(plan[each]) for each in ("up", "down")]
+    text = "".join(f"{shlex.join(each)}\n" for each in back)
+    return [transaction_journal.Image(("link", name, *flags, *stack), {"link": text})]
 
 
 # --------------------------------------------------------------------------------------------------------------

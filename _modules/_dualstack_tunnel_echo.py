@@ -17,6 +17,7 @@ TIMEOUT = 30  # seconds at most
 PATIENCE = 10.0  # seconds for ping(8) itself
 COUNTS = re.compile(r"(\d{1,9}) packets transmitted, (\d{1,9}) received")
 TIMES = re.compile(r"= (\d+\.?\d*)/(\d+\.?\d*)/(\d+\.?\d*)/")
+MUTE = re.compile(r"\bsocket: (Operation not permitted|Permission denied)")  # it may not send any
 FAILURE = re.compile(r"unreachable|invalid|not permitted|exceeded|too (big|long)|ping: ", re.IGNORECASE)
 
 
@@ -40,8 +41,8 @@ def ask(
 
     Returns ``target``, ``sent``, ``received``, ``loss`` (percent), ``rtt`` (``min``, ``avg``, ``max`` in ms, or
     ``None``), ``answering`` (whether any answer came) and ``reason``, ping's error message; empty if nothing came back.
-    Raises ``SaltInvocationError`` for bad input, and ``CommandExecutionError`` where there is no ping(8), or where it
-    does not say how many answers came, nor why none.
+    Raises ``SaltInvocationError`` for bad input, and ``CommandExecutionError`` where there is no ping(8), where it may
+    not send any, or where it does not say how many answers came, nor why none.
     """
     if isinstance(attempts, bool) or not isinstance(attempts, int) or not 0 < attempts <= ATTEMPTS:
         raise SaltInvocationError(f"attempts: {attempts!r} is not a whole number from 1 to {ATTEMPTS}")
@@ -58,6 +59,8 @@ def ask(
     words.append(target)
     done = host_commands.output(words, attempts * INTERVAL + timeout + PATIENCE)
     found = parse(done.stdout, done.stderr)
+    if not found["sent"] and MUTE.search(done.stderr):
+        raise CommandExecutionError(f"no ping can be sent here ({found['reason']})")
     if not found["sent"] and not found["reason"]:
         raise host_commands.CommandFailed(" ".join(words), done.retcode, done.words())
     return {"target": target, **found}

@@ -79,6 +79,8 @@ def differences(seen: Sight) -> dict[str, Any]:
         target = None if configured is None else tunnel_interface.wanted(_resolved(tunnel_sit.canonical(configured)))
     except (CommandExecutionError, SaltInvocationError) as error:
         return {"configuration": {"old": str(error), "new": ""}}
+    if target is not None:
+        target = tunnel_interface.renumbered(seen.live, target)  # the old addresses go by themselves
     return tunnel_interface.differences(seen.live, target)
 
 

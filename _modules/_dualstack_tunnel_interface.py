@@ -8,14 +8,20 @@ An interface is a plain dictionary, or ``None`` where there is none of that name
      "routes": ["default via 2001:470:1f12:f87::1 metric 1024"]}
 
 It has only what a tunnel declares: addresses of global scope, and default routes through it, in the words of ``ip
-route``.
+route``. An address that is ``expiring`` is deprecated, and the kernel removes it by itself.
 """
 
 from __future__ import annotations
 
+import ipaddress
+import re
+from collections.abc import Collection
 from typing import Any
 
 ABSENT = "absent"
+EXPIRING, SOON = "expiring", "expiring soon"
+FOREVER = 2**32 - 1  # seconds, as the kernel says it
+LIFETIME = 24 * 3600  # seconds that an expiring address has left: DNS caches keep a record for as long as its TTL
 # `ip tunnel add` makes the first, `ip link add type sit` the second; both carry IPv6 alike.
 CARRIES_IPV6 = ("ip6ip", "any")
 
@@ -61,7 +67,10 @@ def parse(name: str, links: list[dict], routes: list[dict]) -> dict[str, Any] | 
 
 def _preference(address: dict) -> str:
     """Deprecated addresses are never chosen as a source while there is a preferred one (RFC 6724, rule 3)."""
-    return "deprecated" if address.get("deprecated") else "preferred"
+    if not address.get("deprecated"):
+        return "preferred"
+    left = address.get("valid_life_time", FOREVER)
+    return "deprecated" if left >= FOREVER else EXPIRING if left > LIFETIME / 2 else SOON
 
 
 def _words(route: dict) -> str:
@@ -97,6 +106,63 @@ def wanted(tunnel: dict[str, Any]) -> dict[str, Any]:
         },
         "routes": sorted(tunnel["routes"]),
     }
+
+
+def undeclared(live: dict[str, Any] | None, target: dict[str, Any]) -> list[str]:
+    """
+    The addresses of an interface, with their prefix lengths, that are not to be on it, whatever the length.
+
+    live, target
+        Interfaces; ``None`` for none.
+    """
+    hosts = {_host(each) for each in target["addresses"]}
+    return [each for each in (live["addresses"] if live else ()) if _host(each) not in hosts]
+
+
+def renumbered(live: dict[str, Any] | None, target: dict[str, Any], published: Collection[str] = ()) -> dict[str, Any]:
+    """
+    The interface to be, beside which old addresses stay for a while: those to which others are still sent.
+
+    live, target
+        Interfaces; ``None`` for none.
+    published
+        Addresses that DNS leads to. They get their time anew before it is over; those that it leads to no longer, do
+        not.
+
+    An old address is of use only while the tunnel has the same ends.
+    """
+    if live is None or not changeable(live, target):
+        return target
+    if any(live["link"][end] != target["link"][end] for end in ("endpoint", "local")):
+        return target
+    staying = {}
+    for each in undeclared(live, target):
+        if _host(each) in published:
+            staying[each] = EXPIRING
+        elif live["addresses"][each] in (EXPIRING, SOON):
+            staying[each] = live["addresses"][each]
+    old = [ipaddress.IPv6Address(_host(each)) for each in staying]
+    # Without a route of their own, packets from them would leave by another interface.
+    declared = [network for route in target["routes"] for network in _source(route)]
+    old = [each for each in old if not any(each in network for network in declared)]
+    routes = [
+        each for each in live["routes"] if any(address in network for network in _source(each) for address in old)
+    ]
+    return {
+        **target,
+        "addresses": {**target["addresses"], **staying},
+        "routes": sorted({*target["routes"], *routes}) if routes else target["routes"],
+    }
+
+
+def _source(route: str) -> list[ipaddress.IPv6Network]:
+    """Where the packets come from that a route is for; nothing if it is for all."""
+    words = route.split()
+    return [ipaddress.IPv6Network(words[2])] if words[1] == "from" else []
+
+
+def _host(address: str) -> str:
+    return address.partition("/")[0]
 
 
 def differences(live: dict[str, Any] | None, target: dict[str, Any] | None) -> dict[str, Any]:
@@ -175,21 +241,36 @@ def commands(name: str, live: dict[str, Any] | None, target: dict[str, Any] | No
         steps.append(["ip", "link", "set", "dev", name, "mtu", str(link["mtu"])])
     if "up" in changed_link:
         steps.append(["ip", "link", "set", "dev", name, "up" if link["up"] else "down"])
-    # To the kernel, an address with another prefix length is the same address: removals come first.
-    for address, change in changed.get("addresses", {}).items():
-        if change["new"] == ABSENT:
-            steps.append(["ip", "-6", "addr", "del", address, "dev", name])
-    for address, change in changed.get("addresses", {}).items():
-        if change["new"] != ABSENT:
-            lifetime = "forever" if change["new"] == "preferred" else "0"
-            words = ["valid_lft", "forever", "preferred_lft", lifetime, "nodad"]
-            steps.append(["ip", "-6", "addr", "replace", address, "dev", name, *words])
-    # Not `ip route replace`: it would replace another interface's route of the same metric.
-    for route, change in changed.get("routes", {}).items():
-        if change["new"] == ABSENT:
-            steps.append(["ip", "-6", "route", "del", *route.split(), "dev", name])
-    for route, change in changed.get("routes", {}).items():
-        if change["new"] != ABSENT:
-            onlink = ["onlink"] if " via " in route else []
-            steps.append(["ip", "-6", "route", "add", *route.split(), "dev", name, *onlink])
-    return steps
+    return [*steps, *_renumbering(name, changed.get("addresses", {}), changed.get("routes", {}))]
+
+
+def _renumbering(name: str, addresses: dict[str, Any], routes: dict[str, Any]) -> list[list[str]]:
+    """What comes, comes before what goes: the host is reached by one or the other all the time."""
+    coming, going = (
+        [[each for each, change in part.items() if (change["new"] == ABSENT) is gone] for part in (addresses, routes)]
+        for gone in (False, True)
+    )
+    # To the kernel, an address with another prefix length is the same address: that has to go first.
+    first = [each for each in going[0] if _host(each) in {_host(other) for other in coming[0]}]
+    steps = [_removal(name, each) for each in first]
+    for address in coming[0]:
+        new = addresses[address]["new"]
+        lifetimes = [str(LIFETIME) if new in (EXPIRING, SOON) else "forever", "forever" if new == "preferred" else "0"]
+        words = ["valid_lft", lifetimes[0], "preferred_lft", lifetimes[1], "nodad"]
+        steps.append(["ip", "-6", "addr", "replace", address, "dev", name, *words])
+    # Not `ip route replace`: it would replace another interface's route of the same metric. To the kernel, two routes
+    # that differ in the gateway alone are one with two next hops, which `add` refuses to make.
+    for route in coming[1]:
+        verb = "append" if any(_but_gateway(route) == _but_gateway(each) for each in going[1]) else "add"
+        onlink = ["onlink"] if " via " in route else []
+        steps.append(["ip", "-6", "route", verb, *route.split(), "dev", name, *onlink])
+    steps += [["ip", "-6", "route", "del", *route.split(), "dev", name] for route in going[1]]
+    return [*steps, *(_removal(name, each) for each in going[0] if each not in first)]
+
+
+def _removal(name: str, address: str) -> list[str]:
+    return ["ip", "-6", "addr", "del", address, "dev", name]
+
+
+def _but_gateway(route: str) -> str:
+    return re.sub(r" via \S+", "", route)

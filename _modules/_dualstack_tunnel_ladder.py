@@ -12,6 +12,7 @@ from typing import Any
 
 import _dualstack_converge as converge
 import _dualstack_host_ip as host_ip
+import _dualstack_host_routes as host_routes
 import _dualstack_tunnel_echo as tunnel_echo
 import _dualstack_tunnel_host as tunnel_host
 import _dualstack_tunnel_sit as tunnel_sit
@@ -21,7 +22,6 @@ from salt.exceptions import CommandExecutionError, SaltInvocationError
 
 HEADERS = 48  # bytes that IPv6 and ICMPv6 put in front of an echo request's data
 UNUSABLE = ("tentative", "dadfailed")  # what keeps an address from being used, as ip(8) has it
-ANYWHERE = "2000::"  # the first address of the global unicast space; a route is looked up, nothing is sent
 
 
 def live(seen: tunnel_host.Sight) -> converge.Finding:
@@ -77,7 +77,7 @@ def routed(seen: tunnel_host.Sight, beyond: list[str] | None = None, source: str
     name, tunnel = seen.name, _tunnel(seen)
     if tunnel["routing"] == "none":
         return converge.Finding(True, f"no route is wanted: {name} has routing: none")
-    target = [*_targets(beyond), ANYWHERE][0]
+    target = [*_targets(beyond), host_routes.ANYWHERE][0]
     by_source = tunnel["routing"] == "source"
     origin = _source(source) or tunnel["source"]
     asked = ["-6", "route", "get", target, *(["from", origin] if by_source else [])]
@@ -119,9 +119,8 @@ def underlaid(seen: tunnel_host.Sight) -> converge.Finding:
     silence = f"{target} does not answer over IPv4 ({answer['reason'] or 'nothing came back'})"
     gateway = _tunnel(seen)["gateway"]
     if gateway is None:
-        return converge.Finding(
-            False, f"{silence}: it is down or blocked; and no gateway is named that could be asked instead"
-        )
+        unknown = "whether it is down, or only pings are not answered, is not known without a gateway to ask"
+        return converge.Finding(False if answer["reason"] else None, f"{silence}: {unknown}")
     if ping(seen, gateway)["answering"]:
         return converge.Finding(
             True, f"{silence}, but {gateway} answers through the tunnel: only pings are not answered"
@@ -197,13 +196,13 @@ def answering(
 
 def reaching(seen: tunnel_host.Sight, beyond: list[str] | None = None, source: str | None = None) -> converge.Finding:
     """
-    The fifth rung: a host beyond the broker answers to the published address.
+    The fifth rung: somebody at the other side of the tunnel answers to the published address.
 
     seen
         The tunnel.
     beyond
-        IPv6 addresses that are not the broker's, asked one after the other until one answers. Without any, nothing is
-        proven, and the comment says so.
+        IPv6 addresses that are not the broker's, asked one after the other until one answers. By default the broker's
+        end is asked: its answer comes back to an address out of the routed prefix only if the broker routes that here.
     source
         The published address; by default the tunnel's source.
 
@@ -213,11 +212,11 @@ def reaching(seen: tunnel_host.Sight, beyond: list[str] | None = None, source: s
     tunnel = _tunnel(seen)
     origin = _source(source) or tunnel["source"]
     own = tunnel["address"].partition("/")[0]
-    asked = _targets(beyond)
+    asked = _targets(beyond) or [each for each in [tunnel["gateway"]] if each]
     warnings = _full_size(seen.name, tunnel, own)
     if not asked:
-        skipped = f"skipped: no address beyond the broker is named; whether {origin} is routed is not proven"
-        return _warned(True, skipped, warnings)
+        untried = f"nobody is named who could answer to {origin}: neither a gateway nor an address beyond the broker"
+        return _warned(None, untried, warnings)
     silence: list[str] = []
     for target in asked:
         answer = tunnel_echo.ask(target, source=origin)
@@ -232,7 +231,7 @@ def reaching(seen: tunnel_host.Sight, beyond: list[str] | None = None, source: s
     return _warned(False, f"{summary}; nor to this end of the tunnel, {own}", warnings)
 
 
-def _warned(holds: bool, summary: str, warnings: list[str]) -> converge.Finding:
+def _warned(holds: bool | None, summary: str, warnings: list[str]) -> converge.Finding:
     return converge.Finding(holds, "\n".join([summary, *warnings]))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import _dualstack_converge as converge
 import _dualstack_dns_address as dns_address
+import _dualstack_dns_parts as dns_parts
 import _dualstack_settings as settings
 import _dualstack_tunnel_sit as tunnel_sit
 import _dualstack_tunnel_stack as tunnel_stack
@@ -58,11 +59,11 @@ def asked(
     if problems:
         raise SaltInvocationError("\n".join(f"{key}:{each}" for each in problems))
     tunnel = tunnel_sit.canonical(part)
-    dns = settings.beside(pillar, key, "dns")
+    dns = settings.value_beside(pillar, key, "dns")
     found = {
         **{each: tunnel[each] for each in ("name", "stack", "gateway")},
         "beyond": settings.beside(pillar, key, "verify").get("beyond"),
-        "source": dns_address.published(dns, tunnel) or dns["address"],  # which is then not an address, and refused
+        "source": dns_address.published(dns, tunnel) or dns_parts.address(dns),  # no address then, and refused
     }
     return {**found, **_named(given)}
 

@@ -32,6 +32,9 @@ ROUTING = ("default", "source", "none")
 
 # The kernel's own devices, and the names that stand for "every device" below /proc/sys/net.
 RESERVED_NAMES = ("sit0", "lo", "all", "default")
+# Bits of the shortest prefix that a broker routes to one host. The kernel sends all of an address's prefix into the
+# tunnel: a shorter one is a part of the internet, such as the network of a provider, with everybody who is there.
+SHORTEST = 48
 MTU = (1280, 65515)  # RFC 8200, section 5; an IPv4 packet's 65535 bytes less its header
 
 
@@ -186,6 +189,11 @@ def _ipv6_with_prefix(value: Any) -> str:
         raise ValueError(f"{value!r} has no prefix length; expected {address}/64")
     if not re.fullmatch(r"[0-9]{1,3}", length) or not 1 <= int(length) <= 128:
         raise ValueError(f"{value!r} has no valid prefix length; expected 1 to 128, as in {address}/64")
+    if int(length) < SHORTEST:
+        raise ValueError(
+            f"{value!r} has a prefix that is not one host's; expected the broker's, of /{SHORTEST} to /64, or /128 for "
+            f"one address, as in {address}/64"
+        )
     interface = ipaddress.IPv6Interface(f"{address}/{int(length)}")
     if int(length) < 127 and interface.ip == interface.network.network_address:
         another = f"{interface.ip + 1}/{length}"

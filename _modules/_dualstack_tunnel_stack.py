@@ -90,8 +90,10 @@ def read(name: str, choice: str, stacks: Stacks) -> Configuration:
     refusals = {each: _refusal(each, plugin) for each, plugin in stacks.items() if choice in (AUTO, each)}
     found = [_read(name, each, stacks[each]) for each, refusal in refusals.items() if not refusal]
     if not found:
-        supported = ", ".join(stacks)
-        raise CommandExecutionError(f"{'; '.join(refusals.values())}; supported network stacks: {supported}")
+        said = f"{'; '.join(refusals.values())}; supported network stacks: {', '.join(stacks)}"
+        if choice != AUTO and not host_commands.which(stacks[choice].about()["program"]):
+            raise host_commands.NotInstalled(said, choice)  # a stack that is asked for by its name is installed
+        raise CommandExecutionError(said)
     having = [each for each in found if each.tunnel is not None]
     if len(having) > 1:
         names = " and ".join(each.stack for each in having)
@@ -116,6 +118,19 @@ def _refusal(stack: str, plugin: plugins.Stack) -> str:
 
 
 def _read(name: str, stack: str, plugin: plugins.Stack) -> Configuration:
+    files = texts(plugin, name)
+    return Configuration(stack, plugin, files, plugin.parse(name, files), [])
+
+
+def texts(plugin: plugins.Stack, name: str = "") -> dict[str, str]:
+    """
+    The texts of all files that a stack reads, by path.
+
+    plugin
+        The stack's.
+    name
+        An interface whose own file counts as read. Without, they are those that the stack comes to by itself.
+    """
     files: dict[str, str] = {}
     todo = list(plugin.roots(name))
     while todo:
@@ -125,4 +140,15 @@ def _read(name: str, stack: str, plugin: plugins.Stack) -> Configuration:
         files[path] = host_files.read(path) or ""
         for pattern, expression in plugin.includes(path, files[path]):
             todo += [each for each in sorted(glob.glob(pattern)) if re.fullmatch(expression, posixpath.basename(each))]
-    return Configuration(stack, plugin, files, plugin.parse(name, files), [])
+    return files
+
+
+def networks(stacks: Stacks) -> dict[str, str]:
+    """
+    The texts of all files that the stacks read that configure this host, by path.
+
+    stacks
+        The available network stacks.
+    """
+    found = [texts(plugin) for each, plugin in stacks.items() if not _refusal(each, plugin)]
+    return {path: text for each in found for path, text in each.items()}

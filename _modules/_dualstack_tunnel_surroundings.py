@@ -7,24 +7,53 @@ Each check raises ``CommandExecutionError``. Its text begins with the key of the
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Mapping
 from typing import Any
 
 import _dualstack_host_commands as host_commands
-import _dualstack_host_files as host_files
+import _dualstack_host_sysctl as host_sysctl
 import _dualstack_tunnel_host as tunnel_host
+import _dualstack_tunnel_interface as tunnel_interface
 from salt.exceptions import CommandExecutionError
 
+SWITCH = "net.ipv6.conf.{}.disable_ipv6"
+SWITCHES = re.compile(r"net\.ipv6\.conf\.(.+)\.disable_ipv6")
 IPV4_HEADER = 20  # bytes
 MODPROBE = 10.0  # seconds to look for a module
 
 
-def check_ipv6() -> None:
+def check_ipv6(name: str, promised: Mapping[str, Any]) -> None:
     """
-    IPv6 is not disabled.
+    IPv6 is not disabled: on this host, on the tunnel's interface, or, where that is still to come, on new ones.
+
+    name
+        The interface.
+    promised
+        The kernel parameters that states before this one would have set by now, if they did more than predict.
+
+    Source: Linux, ip-sysctl.rst: ``all`` changes ``default`` and all interfaces; a new one has what ``default`` has.
     """
-    switch = host_files.read("/proc/sys/net/ipv6/conf/all/disable_ipv6")
-    if switch is None or switch.strip() == "1":
-        raise CommandExecutionError("IPv6 is disabled on this host (net.ipv6.conf.all.disable_ipv6)")
+    own = name.replace(".", "/")  # as sysctl(8) writes it
+    values = {each: host_sysctl.live(SWITCH.format(each)) for each in ("all", "default", own)}
+    for parameter, value in promised.items():
+        found = SWITCHES.fullmatch(str(parameter))
+        place = found[1] if found else ""
+        if values.get(place) not in (None, str(value)):
+            values.update({each: str(value) for each in values if place == "all" and values[each] is not None})
+            values[place] = str(value)
+    if values["all"] is None:
+        raise CommandExecutionError("this kernel has no IPv6, or it is switched off at boot (ipv6.disable)")
+    advice = "set it to 0, as with ipv6:sysctl"
+    if values["all"] != "0":
+        raise CommandExecutionError(f"IPv6 is disabled on this host ({SWITCH.format('all')}); {advice}")
+    if values[own] is None and values["default"] != "0":
+        parameter = SWITCH.format("default")
+        raise CommandExecutionError(
+            f"IPv6 is disabled on every new interface, and so on the tunnel's ({parameter}); {advice}"
+        )
+    if values[own] not in (None, "0"):
+        raise CommandExecutionError(f"IPv6 is disabled on {name} ({SWITCH.format(own)}); {advice}")
 
 
 def check_stack(seen: tunnel_host.Sight) -> None:
@@ -80,7 +109,7 @@ def check_others(wanted: dict[str, Any], seen: tunnel_host.Sight) -> None:
     seen
         The tunnel as it is, and its surroundings.
     """
-    name, links, routes = seen.name, seen.links, seen.routes
+    name, links = seen.name, seen.links
     held = [each["local"] for link in links for each in link.get("addr_info", []) if each["family"] == "inet"]
     if wanted["local"] not in held:
         raise CommandExecutionError(
@@ -95,13 +124,32 @@ def check_others(wanted: dict[str, Any], seen: tunnel_host.Sight) -> None:
                 f"{link['ifname']} is already a tunnel from {ends[0]} to {ends[1]}, and the kernel allows one; "
                 "remove it first, for instance with he_tunnel.absent"
             )
-    for route in routes if wanted["routing"] == "default" else []:
-        if route.get("dev") != name and route.get("metric") == wanted["metric"] and "from" not in route:
-            raise CommandExecutionError(
-                f"metric: this host already has an IPv6 default route of metric {wanted['metric']}, "
-                f"via {route.get('gateway')} dev {route.get('dev')}; "
-                "use 'routing: source' beside native IPv6, or another metric"
-            )
+    for route in [] if _has_routes(wanted, seen) else _rivals(wanted, seen):
+        raise CommandExecutionError(
+            f"metric: this host already has an IPv6 default route of metric {wanted['metric']}, "
+            f"via {route.get('gateway')} dev {route.get('dev')}; "
+            "use 'routing: source' beside native IPv6, or another metric"
+        )
+
+
+def _rivals(wanted: dict[str, Any], seen: tunnel_host.Sight) -> list[dict[str, Any]]:
+    """The default routes of other interfaces that the kernel takes for the same as the tunnel's."""
+    return [
+        route
+        for route in (seen.routes if wanted["routing"] == "default" else [])
+        if route.get("dev") != seen.name and route.get("metric") == wanted["metric"] and "from" not in route
+    ]
+
+
+def _has_routes(wanted: dict[str, Any], seen: tunnel_host.Sight) -> bool:
+    """
+    Whether the live tunnel has its routes already, and keeps them: then nobody adds one, and a router that has
+    announced itself since, with the metric that is the kernel's default and ours, is no hindrance.
+    """
+    target = tunnel_interface.wanted(wanted)
+    if seen.live is None or not tunnel_interface.changeable(seen.live, target):
+        return False
+    return set(target["routes"]) <= set(seen.live["routes"])
 
 
 def warnings(wanted: dict[str, Any], seen: tunnel_host.Sight, underlay: str) -> list[str]:
@@ -117,6 +165,14 @@ def warnings(wanted: dict[str, Any], seen: tunnel_host.Sight, underlay: str) -> 
     """
     mtu = wanted["mtu"]
     room = next((link["mtu"] - IPV4_HEADER for link in seen.links if link["ifname"] == underlay), mtu)
-    if mtu <= room:
-        return []
-    return [f"mtu: {underlay} carries packets of at most {room} bytes within IPv4, less than the tunnel's {mtu}"]
+    said = [
+        f"metric: {route.get('dev')} has a default route of the tunnel's metric {wanted['metric']} as well, "
+        f"via {route.get('gateway')}: which of them packets take is the kernel's choice; "
+        "use 'routing: source' beside native IPv6, or a smaller metric"
+        for route in (_rivals(wanted, seen) if _has_routes(wanted, seen) else [])
+    ]
+    if mtu > room:
+        said.append(
+            f"mtu: {underlay} carries packets of at most {room} bytes within IPv4, less than the tunnel's {mtu}"
+        )
+    return said

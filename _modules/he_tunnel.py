@@ -16,7 +16,9 @@ from salt.exceptions import SaltInvocationError
 
 with _dualstack_rooms.fresh(__file__):
     import _dualstack_converge as converge
+    import _dualstack_host_peers as host_peers
     import _dualstack_plugins as plugins
+    import _dualstack_settings as settings
     import _dualstack_tunnel_change as tunnel_change
     import _dualstack_tunnel_host as tunnel_host
     import _dualstack_tunnel_ladder as tunnel_ladder
@@ -146,7 +148,14 @@ def present(name: str, test: bool | None = None, pillar: str | None = None, **tu
     """
     given = {key: value for key, value in tunnel.items() if key in tunnel_sit.READERS}
     surplus = {key: value for key, value in tunnel.items() if key not in tunnel_sit.READERS}
-    return _converged(tunnel_change.plan_present, name, given, test, pillar, surplus)
+
+    def plan_of(wanted: Mapping[str, Any], stacks: tunnel_stack.Stacks) -> converge.Plan:
+        # A run would have set these parameters by now; where it only predicts, it has not.
+        predicted = pillar is not None and converge.tested(test, __opts__)
+        promised = settings.beside(__pillar__, str(pillar), "sysctl") if predicted else {}
+        return tunnel_change.plan_present(wanted, stacks, promised, _peers)
+
+    return _converged(plan_of, name, given, test, pillar, surplus)
 
 
 def absent(
@@ -181,7 +190,11 @@ def absent(
 
         salt '*' he_tunnel.absent he-ipv6 test=True
     """
-    return _converged(tunnel_change.plan_absent, name, {"stack": stack, "adopt": adopt}, test, pillar, kwargs)
+
+    def plan_of(wanted: Mapping[str, Any], stacks: tunnel_stack.Stacks) -> converge.Plan:
+        return tunnel_change.plan_absent(wanted, stacks, _peers)
+
+    return _converged(plan_of, name, {"stack": stack, "adopt": adopt}, test, pillar, kwargs)
 
 
 def _converged(
@@ -198,7 +211,12 @@ def _converged(
         return plan_of(tunnel_settings.declared(name, given, __pillar__, pillar), _stacks())
 
     change = converge.Change(
-        tunnel_change.PART, plan, tunnel_change.apply, tunnel_change.undo, lambda: tunnel_change.BOUND
+        tunnel_change.PART,
+        plan,
+        tunnel_change.apply,
+        tunnel_change.undo,
+        lambda: tunnel_change.BOUND,
+        tunnel_change.before,
     )
     result = converge.run(
         tunnel_settings.interface(name, __pillar__, pillar), change, surplus, converge.tested(test, __opts__)
@@ -351,13 +369,13 @@ def reaching(
     **kwargs: Any,
 ) -> converge.Result:
     """
-    A host beyond the broker answers to the published address of this host.
+    Somebody at the other side of the tunnel answers to the published address of this host.
 
     name, stack, test, pillar, kwargs
         As for :py:func:`routed`.
     beyond
-        IPv6 addresses that are not the broker's, one of which has to answer. Without any, nothing is proven, and the
-        comment says so.
+        IPv6 addresses that are not the broker's, one of which has to answer; by default the broker's end of the tunnel,
+        whose answer comes back to an address out of the routed prefix only if the broker routes that here.
     source
         The published address; by default the tunnel's source.
 
@@ -410,3 +428,7 @@ def _look(name: str, stack: str | None) -> tunnel_host.Sight:
 
 def _stacks() -> tunnel_stack.Stacks:
     return plugins.stacks(__salt__)
+
+
+def _peers() -> list[host_peers.Peer]:
+    return host_peers.over_ipv6(__opts__)

@@ -55,7 +55,7 @@ def about() -> dict[str, Any]:
 
     Returns ``program``, which has to be there; ``arguments``, with which it identifies itself to :py:func:`recognise`;
     ``otherwise``, why another implementation of it does not work; ``mark``, what a file of this project's own begins
-    with; and ``words``, those of its files that are shown in changes.
+    with; ``words``, those of its files that are shown in changes; and ``boot``, how an interface comes up at boot.
 
     CLI Example:
 
@@ -70,6 +70,14 @@ def about() -> dict[str, Any]:
         "of the tunnel's stanza",
         "mark": MARK,
         "words": SHOWN,
+        "boot": {
+            "service": "networking",
+            # Not `allow-hotplug`: no event of the kernel's precedes a tunnel.
+            "selected": r"^[ \t]*(?:auto|allow-auto)[ \t](?:.*[ \t])?{}(?:[ \t]|$)",
+            "unless": {
+                "/etc/default/networking": r"^[ \t]*(?:CONFIGURE_INTERFACES=[\"']?no\b|EXCLUDE_INTERFACES=.*\b{}\b)"
+            },
+        },
     }
 
 

@@ -84,7 +84,7 @@ def present(
     endpoint
         The broker's IPv4 address.
     address
-        This end of the tunnel, with its prefix length.
+        This end of the tunnel, with its prefix length, which is /48 at least.
     gateway
         The broker's end of the tunnel. Not needed with ``routing: none``.
     local
@@ -103,7 +103,8 @@ def present(
         ``default``: ``::/0`` goes through the tunnel. ``source``: only what comes from one of the tunnel's own
         prefixes does, so that a native IPv6 route is left alone. ``none``: no route.
     metric
-        Of these routes; 1024 by default.
+        Of these routes; 1024 by default. The kernel takes the least: beside a native default route by which this host
+        is managed, it has to be more than that of the native one.
     stack
         Which network stack configures the host, such as ``ifupdown``; ``auto``, the default, detects it.
     adopt
@@ -112,7 +113,10 @@ def present(
         The key of the pillar for settings that are not given here: ``ipv6:tunnel``. Its ``name`` is the interface, by
         default ``he-ipv6``.
 
-    The interface belongs to this state: addresses and default routes on it that are not declared are removed.
+    The interface belongs to this state: addresses and default routes on it that are not declared are removed; but an
+    address that this host has published in DNS stays for 24 hours, deprecated (``expiring``).
+
+    It is refused if packets to the ssh client, the master or a name server would leave by another interface than now.
 
     Source: :rfc:`4213`, section 3; ip-tunnel(8); interfaces(5).
     """
@@ -132,6 +136,8 @@ def present(
         adopt=adopt,
         pillar=pillar,
         test=_test(kwargs),
+        __ended__=_ended(),
+        __awaited__=_awaited(),
         **kwargs,
     )
 
@@ -151,7 +157,9 @@ def absent(
     pillar
         The key of the tunnel in the pillar: ``ipv6:tunnel``. Its ``name``, ``stack`` and ``adopt`` are used.
     """
-    return __salt__["he_tunnel.absent"](name, stack=stack, adopt=adopt, pillar=pillar, test=_test(kwargs), **kwargs)
+    return __salt__["he_tunnel.absent"](
+        name, stack=stack, adopt=adopt, pillar=pillar, test=_test(kwargs), __ended__=_ended(), **kwargs
+    )
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -269,13 +277,13 @@ def reaching(
     **kwargs: Any,
 ) -> dict[str, Any]:
     """
-    A host beyond the broker answers to the published address of this host.
+    Somebody at the other side of the tunnel answers to the published address of this host.
 
     name
         The interface; with ``pillar``, only the state's name.
     beyond
-        IPv6 addresses that are not the broker's, one of which has to answer. Without any, nothing is proven, and the
-        comment says so.
+        IPv6 addresses that are not the broker's, one of which has to answer; by default the broker's end of the tunnel,
+        whose answer comes back to an address out of the routed prefix only if the broker routes that here.
     source
         The published address; by default the tunnel's source.
     stack
@@ -295,3 +303,16 @@ def _test(kwargs: dict[str, Any]) -> bool:
     """Whether to predict only: if the whole run does, or this state has ``- test: true``."""
     asked = kwargs.pop("test", False)
     return bool(__opts__["test"] or asked)
+
+
+def _awaited() -> list[str]:
+    """What states before this one would install, where a run only predicts."""
+    before = globals().get("__running__") or {}
+    return [each["installs"] for each in before.values() if each.get("result") is None and each.get("installs")]
+
+
+def _ended() -> bool:
+    """Whether a later state ends the transaction of this run: until then, all is kept or put back together."""
+    over = {each.get("__id__") for each in (globals().get("__running__") or {}).values()}
+    chunks = globals().get("__lowstate__") or ()
+    return any((each["state"], each["fun"]) == ("ipv6", "managed") and each["__id__"] not in over for each in chunks)

@@ -62,7 +62,9 @@ def test_live_drift_of_a_kernel_parameter_is_repaired(modules: Any) -> None:
 )
 def test_what_the_pillar_leaves_out_is_not_managed(modules: Any, pillar: dict[str, Any]) -> None:
     done = apply(modules, "ipv6", pillar)
-    assert {each.result for each in done.values()} == {True}
+    nothing = not any(pillar.values())  # to be proven
+    assert {each.result for key, each in done.items() if key != "IPv6 is proven"} == {True}
+    assert done["IPv6 is proven"].result is (None if nothing else True)
     assert OWN_FILE.exists() is ("tunnel" in pillar)
     assert SYSCTL_FILE.exists() is bool(pillar.get("sysctl"))
     assert {each.result for each in apply(modules, "ipv6.absent", pillar).values()} == {True}
@@ -73,7 +75,7 @@ def test_every_part_can_be_applied_alone(modules: Any, sls: str) -> None:
     done = apply(modules, f"ipv6.{sls}", EXAMPLE)
     assert {each.result for each in done.values()} == {True}, {key: each.comment for key, each in done.items()}
     assert OWN_FILE.exists() is (sls in ("tunnel", "verify"))
-    assert SYSCTL_FILE.exists() is (sls == "sysctl")
+    assert SYSCTL_FILE.exists() is (sls in ("sysctl", "verify"))
 
 
 def test_a_failed_tunnel_stops_its_proof_and_nothing_else(modules: Any) -> None:
@@ -90,5 +92,6 @@ def test_a_wrong_pillar_leaves_the_tunnel_alone(modules: Any, sls: str, test: bo
     before = world()
     done = apply(modules, sls, {**EXAMPLE, "sysctl": {"net.ipv6.bindv6only": True}}, test=test)
     assert world() == before
+    assert done.pop("This host can still be managed").changes == {}  # there is nothing that it would have to end
     assert {each.result for each in done.values()} == {False}
     assert "ipv6:sysctl:net.ipv6.bindv6only: True" in done["The pillar ipv6 makes sense"].comment

@@ -212,10 +212,14 @@ def test_one_that_answers_is_enough(states: Any, tunnel: None) -> None:
     assert f"{CLIENT6} answers to {PUBLISHED}: 3 of 3, 0% loss" in done.comment
 
 
-def test_without_anything_named_nothing_is_proven(states: Any, tunnel: None) -> None:
-    said = f"skipped: no address beyond the broker is named; whether {PUBLISHED} is routed is not proven"
+def test_by_default_the_brokers_end_answers_if_it_routes_the_prefix(states: Any, tunnel: None, broker: Any) -> None:
     done = states.he_tunnel.reaching(NAME)
-    assert (done.result, done.comment) == (True, said)
+    assert (done.result, f"{GATEWAY} answers to {PUBLISHED}: 3 of 3, 0% loss" in done.comment) == (True, True)
+    route = f"2001:470:1f13:f87::/64 via {OURS} dev he0"
+    broker(f"ip -6 route del {route}", f"ip -6 route add {route}")
+    done = states.he_tunnel.reaching(NAME)
+    assert done.result is False
+    assert f"the broker does not route the prefix of {PUBLISHED} to this tunnel" in done.comment
 
 
 def test_large_packets_that_get_lost_are_a_warning(states: Any, tunnel: None, broker: Any) -> None:
@@ -248,9 +252,11 @@ def test_the_first_rung_that_fails_speaks_and_those_above_it_are_not_tried(modul
     failed = [key for key, each in done.items() if not each.result]
     assert failed == [
         "The broker answers through the tunnel",
-        "The published address reaches beyond the broker",
-        "This host may or may not be reachable from outside",
+        "Somebody beyond answers to the published address",
         "IPv6 is proven",
     ]
     assert "protocol 41 is blocked" in done[failed[0]].comment
-    assert all("requisite" in done[key].comment for key in failed[1:])
+    assert "requisite" in done[failed[1]].comment
+    said = done["IPv6 is proven"].comment.splitlines()
+    assert said[1].startswith("failed: tunnel: The broker answers through the tunnel: ")
+    assert said[2].startswith("not tried: beyond: One or more requisite failed")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 import signal
 import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from ..lab.network import (
     boot,
     index,
     ip,
+    on,
     reaches,
     reset,
     run,
@@ -281,6 +284,32 @@ def test_source_routing_leaves_a_native_default_route_alone(states: Any) -> None
         assert states.he_tunnel.present(**{**TUNNEL, "routing": "source"}).changes == {}
     finally:
         run("ip", "-6", "addr", "del", "2001:db8:5::5/64", "dev", "eth0")
+
+
+# One router advertisement (RFC 4861, section 4.2) to all nodes on the link: it may be used for half an hour.
+ADVERTISE = """
+import socket, struct
+router = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+router.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+router.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, socket.if_nametoindex("server"))
+router.sendto(struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0), ("ff02::1", 0))
+"""
+
+
+def test_a_router_that_announces_itself_on_the_lan_is_a_warning(states: Any, tunnel: None) -> None:
+    on("broker", sys.executable, "-c", ADVERTISE)
+    for _ in range(50):
+        rivals = [each for each in ip("-6", "route", "show", "default") if each.get("dev") == "eth0"]
+        if rivals:
+            break
+        time.sleep(0.1)
+    assert rivals[0]["metric"] == 1024, "the kernel gives it the metric that is also the tunnel's default"
+    done = states.he_tunnel.present(**TUNNEL)
+    assert (done.result, done.changes) == (True, {}), done.comment
+    assert "metric: eth0 has a default route of the tunnel's metric 1024 as well" in done.comment
+    for rung in (states.he_tunnel.live, states.he_tunnel.routed, states.he_tunnel.answering, states.he_tunnel.reaching):
+        done = rung(NAME)
+        assert done.result is True, done.comment
 
 
 def test_the_main_file_is_never_rewritten(states: Any) -> None:

@@ -172,13 +172,33 @@ def test_a_change_in_place_that_fails_is_taken_back(states: Any, shadows: Path, 
     assert states.he_tunnel.present(**CHANGED).result is True
 
 
-def test_it_is_said_when_something_could_not_be_put_back(states: Any, shadows: Path) -> None:
+def test_what_the_run_cannot_put_back_the_restorer_does(states: Any, shadows: Path) -> None:
     assert states.he_tunnel.present(**TUNNEL).result is True
-    shadow(shadows, "ip", "*'addr del'*|*'ttl 255'*", "echo no way >&2; exit 2")
+    before = world()
+    shadow(shadows, "ip", "*'addr del'*|*'ttl 255'*", "echo no way >&2; exit 2")  # which the restorer does not use
     result = states.he_tunnel.present(**CHANGED)
     assert result.result is False
-    assert result.changes != {}
     assert "It could not be put back: 'ip tunnel change he-ipv6" in result.comment
+    assert "is put back: a change could not be undone" in result.comment
+    assert result.comment.endswith("everything is as it was") and result.changes == {}
+    _undisturbed(before, world())
+
+
+def test_what_the_restorer_cannot_put_back_either_it_says(states: Any, shadows: Path) -> None:
+    assert states.he_tunnel.present(**TUNNEL).result is True
+    script = Path("/usr/sbin/ip")
+    kept, real = script.with_name("ip.real"), script.resolve()
+    shadow(shadows, "ip", "*'addr del'*|*'ttl 255'*", "echo no way >&2; exit 2")
+    script.rename(kept)
+    script.write_text(f"#!/bin/sh\ncase $* in *'ttl 255'*) echo never >&2; exit 2;; esac\nexec {real} \"$@\"\n")
+    script.chmod(0o755)
+    try:
+        result = states.he_tunnel.present(**CHANGED)
+    finally:
+        kept.rename(script)
+    assert result.result is False and result.changes
+    assert "could not be put back: the interface he-ipv6: 'ip tunnel change he-ipv6" in result.comment
+    assert "said: never" in result.comment and result.comment.endswith("\nnot everything is as it was")
 
 
 @pytest.fixture

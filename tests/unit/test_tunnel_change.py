@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
+import _dualstack_dns_memory as dns_memory
 import _dualstack_host_files as host_files
 import _dualstack_tunnel_change as tunnel_change
+import _dualstack_tunnel_host as tunnel_host
+import _dualstack_tunnel_interface as tunnel_interface
 import _dualstack_tunnel_sit as tunnel_sit
+import _dualstack_tunnel_stack as tunnel_stack
+import pytest
 import tunnel_ifupdown
 
 MAIN, OWN = "/etc/network/interfaces", "/etc/network/interfaces.d/he-ipv6"
@@ -67,3 +74,40 @@ def test_of_a_file_of_our_own_all_is_shown_but_its_comment() -> None:
 
 def test_a_byte_that_is_no_text_does_no_harm() -> None:
     assert shown("mtu 1280\n\udcff\udcfe\n", "mtu 1280\n") == {"old": "***", "new": ""}
+
+
+@pytest.fixture
+def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file in which the published addresses are remembered."""
+    monkeypatch.setattr(dns_memory, "MEMORY", str(tmp_path / "published.json"))
+    return tmp_path / "published.json"
+
+
+def renumbered(**changes: Any) -> tuple[Any, list[str]]:
+    """The interface to be, where this host has the tunnel, and the pillar has another one."""
+    plugin: Any = tunnel_ifupdown
+    configuration = tunnel_stack.Configuration("ifupdown", plugin, {}, None, [])
+    seen = tunnel_host.Sight("he-ipv6", configuration, [], [], tunnel_interface.wanted(TUNNEL))
+    return tunnel_change._renumbered(seen, tunnel_interface.wanted({**TUNNEL, **changes}))
+
+
+def test_an_old_address_stays_until_dns_leads_elsewhere(memory: Path) -> None:
+    another: dict[str, Any] = {"addresses": ["2001:470:1f13:f87::78/64"], "source": "2001:470:1f13:f87::78"}
+    old, target = "2001:470:1f13:f87::77/64", tunnel_interface.wanted({**TUNNEL, **another})
+    assert renumbered(**another) == (target, [])
+    held = {"www.example.org": ["2001:470:1f13:f87::77"], "mail.example.org": ["2001:470:1f13:f87::77", "2001:db8::1"]}
+    memory.write_text(json.dumps({**held, "other.example.org": ["2001:470:1f12:f87::2"]}))
+    staying, warnings = renumbered(**another)
+    assert staying["addresses"] == {**target["addresses"], old: "expiring"}
+    assert warnings == [
+        "2001:470:1f13:f87::77 stays on he-ipv6 for a day, deprecated: DNS may still lead to it "
+        "(www.example.org, mail.example.org)"
+    ]
+    assert renumbered() == (tunnel_interface.wanted(TUNNEL), [])
+    memory.write_text('{"www.example.org": ["2001:470:1f13:f87::78"]}')
+    assert renumbered(**another) == (target, [])
+
+
+def test_the_memory_is_not_read_without_an_old_address(memory: Path) -> None:
+    memory.write_text("nonsense")
+    assert renumbered(ttl=64)[1] == []

@@ -9,15 +9,10 @@ import pytest
 import tunnel_ifupdown
 from salt.exceptions import SaltInvocationError
 
+from ..lab.network import ARGUMENTS as TUNNEL
+
 he_tunnel: Any = module
 OWN = "/etc/network/interfaces.d/he-ipv6"
-TUNNEL: dict[str, Any] = {
-    "endpoint": "216.66.84.42",
-    "local": "46.105.5.1",
-    "address": "2001:470:1f12:f87::2/64",
-    "gateway": "2001:470:1f12:f87::1",
-    "addresses": ["2001:470:1f13:f87::77/64"],
-}
 FUNCTIONS = ("about", "recognise", "roots", "includes", "parse", "files", "present", "absent", "up", "down")
 
 
@@ -80,7 +75,8 @@ def test_each_rung_is_asked_what_is_given(asked: list[Any]) -> None:
         ("reaching", {"beyond": ["2001:db8::1"], "source": "2001:db8::2"}, (["2001:db8::1"], "2001:db8::2")),
     ):
         done = getattr(he_tunnel, rung)("he0", stack="ifupdown", **given)
-        assert done == {"name": "he0", "result": True, "changes": {}, "comment": f"{rung} holds"}
+        said = {"comment": f"{rung} holds", "outcome": "held"}
+        assert done == {"name": "he0", "result": True, "changes": {}, **said}
         assert asked.pop() == (rung, seen, *expected)
     assert he_tunnel.answering("he0")["result"] is True
     assert asked.pop() == ("answering", "he0 of auto", None, 3, 2)
@@ -124,7 +120,7 @@ def test_present_and_absent_plan_what_is_declared(monkeypatch: pytest.MonkeyPatc
     planned: list[Any] = []
 
     def plan(kind: str) -> Any:
-        def make(declared: Any, stacks: Any) -> Any:
+        def make(declared: Any, stacks: Any, *_: Any) -> Any:
             planned.append((kind, declared))
             raise SaltInvocationError("ttl: no\nadopt: no")
 

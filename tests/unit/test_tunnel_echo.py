@@ -131,3 +131,12 @@ def test_words_without_an_answer() -> None:
         **{"sent": 0, "received": 0, "loss": 100, "rtt": None},
         **{"answering": False, "reason": ""},
     }
+
+
+def test_who_may_not_send_has_found_nothing_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a container without CAP_NET_RAW: measured with iputils 20221126."""
+    said = "ping: socktype: SOCK_RAW\nping: socket: Operation not permitted\n"
+    monkeypatch.setattr(host_commands, "which", lambda name: name)
+    monkeypatch.setattr(host_commands, "output", lambda words, patience: host_commands.Said(2, "", said))
+    with pytest.raises(CommandExecutionError, match="^no ping can be sent here "):
+        tunnel_echo.ask("2001:db8::1")

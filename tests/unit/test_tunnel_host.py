@@ -10,7 +10,6 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import _dualstack_host_commands as host_commands
-import _dualstack_host_files as host_files
 import _dualstack_host_ip as host_ip
 import _dualstack_tunnel_host as tunnel_host
 import _dualstack_tunnel_interface as tunnel_interface
@@ -127,17 +126,6 @@ def test_an_endpoint_that_cannot_be_the_brokers(kernel: Any) -> None:
 # What a host lacks
 
 
-@pytest.mark.parametrize(("switch", "enabled"), [("0\n", True), ("1\n", False), (None, False)])
-def test_ipv6_that_is_disabled(monkeypatch: pytest.MonkeyPatch, switch: str | None, enabled: bool) -> None:
-    proc = {"/proc/sys/net/ipv6/conf/all/disable_ipv6": switch}
-    monkeypatch.setattr(host_files, "read", lambda path: proc[path])
-    if enabled:
-        tunnel_surroundings.check_ipv6()
-    else:
-        with pytest.raises(CommandExecutionError, match="^IPv6 is disabled on this host"):
-            tunnel_surroundings.check_ipv6()
-
-
 def test_several_stacks_that_could_have_it() -> None:
     tunnel_surroundings.check_stack(sight())
     with pytest.raises(CommandExecutionError, match="^stack: toy and a and b could configure this host; expected the"):
@@ -230,6 +218,22 @@ def test_a_default_route_of_the_same_metric() -> None:
     ):
         assert conflict(sight(routes=routes), **change) == ""
     assert "via fe80::1 dev eth0" in conflict(sight(routes=[{**native, "dev": "he0"}, native]))
+
+
+def test_a_router_that_announces_itself_later_is_no_hindrance_to_a_live_tunnel() -> None:
+    announced = {"gateway": "fe80::1", "dev": "eth0", "metric": 1024}
+    for live in (LIVE, {**LIVE, "link": {**LIVE["link"], "mtu": 1400}}, {**LIVE, "addresses": {}}):
+        seen = sight(live=live, routes=[announced])
+        assert conflict(seen) == ""
+        assert tunnel_surroundings.warnings(WANTED, seen, "eth0") == [
+            "metric: eth0 has a default route of the tunnel's metric 1024 as well, via fe80::1: which of them packets "
+            "take is the kernel's choice; use 'routing: source' beside native IPv6, or a smaller metric"
+        ]
+    # Where the route has to be added, it still is.
+    for live in ({**LIVE, "routes": []}, {**LIVE, "link": {**LIVE["link"], "endpoint": "any"}}):
+        seen = sight(live=live, routes=[announced])
+        assert conflict(seen).startswith("metric: this host already has an IPv6 default route")
+        assert tunnel_surroundings.warnings(WANTED, seen, "eth0") == []
 
 
 def test_an_mtu_that_does_not_fit_into_the_underlay_is_a_warning() -> None:

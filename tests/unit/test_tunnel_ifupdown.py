@@ -9,15 +9,11 @@ import pytest
 import tunnel_ifupdown
 from salt.exceptions import CommandExecutionError
 
+from ..lab.network import ARGUMENTS
+
 MAIN = "/etc/network/interfaces"
 OWN = "/etc/network/interfaces.d/he-ipv6"
-GIVEN: dict[str, Any] = {
-    "endpoint": "216.66.84.42",
-    "local": "46.105.5.1",
-    "address": "2001:470:1f12:f87::2/64",
-    "gateway": "2001:470:1f12:f87::1",
-    "addresses": ["2001:470:1f13:f87::77/64", "2001:470:1f13:f87::78/64"],
-}
+GIVEN: dict[str, Any] = {**ARGUMENTS, "addresses": [*ARGUMENTS["addresses"], "2001:470:1f13:f87::78/64"]}
 TUNNEL = tunnel_sit.canonical(GIVEN)
 SOURCES = "source /etc/network/interfaces.d/*\n"
 

@@ -174,20 +174,89 @@ def test_what_the_kernel_cannot_change_is_made_anew(key: str, value: str) -> Non
     assert not tunnel_interface.changeable(INTERFACE, live)
 
 
-def test_what_goes_goes_before_what_comes() -> None:
+def test_what_comes_comes_before_what_goes() -> None:
+    live = {
+        **INTERFACE,
+        "addresses": {"2001:470:1f12:f87::3/64": "preferred", "2001:470:1f12:f87::2/64": "deprecated"},
+        "routes": ["default via 2001:470:1f12:f87::1 metric 1"],
+    }
+    assert _words(live, INTERFACE) == [
+        "ip -6 addr replace 2001:470:1f13:f87::77/64 dev he-ipv6 valid_lft forever preferred_lft forever nodad",
+        "ip -6 route add default via 2001:470:1f12:f87::1 metric 1024 dev he-ipv6 onlink",
+        "ip -6 route del default via 2001:470:1f12:f87::1 metric 1 dev he-ipv6",
+        "ip -6 addr del 2001:470:1f12:f87::3/64 dev he-ipv6",
+    ]
+
+
+def test_the_same_address_with_another_prefix_goes_first() -> None:
     live = {
         **INTERFACE,
         "addresses": {"2001:470:1f12:f87::2/64": "deprecated", "2001:470:1f13:f87::77/128": "preferred"},
-        "routes": ["default via 2001:470:1f12:f87::1 metric 1"],
     }
     assert _words(live, INTERFACE) == [
         "ip -6 addr del 2001:470:1f13:f87::77/128 dev he-ipv6",
         "ip -6 addr replace 2001:470:1f13:f87::77/64 dev he-ipv6 valid_lft forever preferred_lft forever nodad",
-        "ip -6 route del default via 2001:470:1f12:f87::1 metric 1 dev he-ipv6",
-        "ip -6 route add default via 2001:470:1f12:f87::1 metric 1024 dev he-ipv6 onlink",
+    ]
+
+
+def test_another_gateway_of_the_same_metric_is_a_second_next_hop_first() -> None:
+    live = {**INTERFACE, "routes": ["default via 2001:470:1f12:f87::9 metric 1024"]}
+    assert _words(live, INTERFACE) == [
+        "ip -6 route append default via 2001:470:1f12:f87::1 metric 1024 dev he-ipv6 onlink",
+        "ip -6 route del default via 2001:470:1f12:f87::9 metric 1024 dev he-ipv6",
     ]
 
 
 def test_a_route_without_a_gateway_can_be_put_back() -> None:
     before = {**INTERFACE, "routes": ["default metric 77"]}
-    assert _words(INTERFACE, before)[-1] == "ip -6 route add default metric 77 dev he-ipv6"
+    assert "ip -6 route add default metric 77 dev he-ipv6" in _words(INTERFACE, before)
+
+
+OLD = "2001:470:aaaa:1::5/64"
+RENUMBERED = {**INTERFACE, "addresses": {**INTERFACE["addresses"], OLD: "preferred"}}
+
+
+def test_an_old_address_that_dns_leads_to_stays_for_a_while() -> None:
+    target = tunnel_interface.renumbered(RENUMBERED, INTERFACE, ["2001:470:aaaa:1::5"])
+    assert target == {**INTERFACE, "addresses": {**INTERFACE["addresses"], OLD: "expiring"}}
+    assert _words(RENUMBERED, target) == [f"ip -6 addr replace {OLD} dev he-ipv6 valid_lft 86400 preferred_lft 0 nodad"]
+    assert tunnel_interface.renumbered(target, INTERFACE, ["2001:470:aaaa:1::5"]) == target
+    assert tunnel_interface.renumbered(target, INTERFACE) == target  # and goes by itself when DNS has moved
+    assert tunnel_interface.renumbered(RENUMBERED, INTERFACE) == INTERFACE
+    assert tunnel_interface.renumbered(None, INTERFACE, ["2001:470:aaaa:1::5"]) == INTERFACE
+
+
+@pytest.mark.parametrize(("key", "value"), [("endpoint", "216.66.84.43"), ("local", "46.105.5.9"), ("kind", "ipip")])
+def test_with_another_end_the_old_addresses_are_of_no_use(key: str, value: str) -> None:
+    live = {**RENUMBERED, "link": {**INTERFACE["link"], key: value}}
+    assert tunnel_interface.renumbered(live, INTERFACE, ["2001:470:aaaa:1::5"]) == INTERFACE
+
+
+def test_an_address_that_is_declared_again_is_no_old_one() -> None:
+    live = {**INTERFACE, "addresses": {"2001:470:1f13:f87::77/64": "expiring"}}
+    assert tunnel_interface.renumbered(live, INTERFACE, ["2001:470:1f13:f87::77"]) == INTERFACE
+
+
+@pytest.mark.parametrize(
+    ("left", "shown"), [(86400, "expiring"), (43201, "expiring"), (43200, "expiring soon"), (4294967295, "deprecated")]
+)
+def test_an_address_that_the_kernel_removes_is_expiring(left: int, shown: str) -> None:
+    link = copy.deepcopy(LINK)
+    link["addr_info"][1]["valid_life_time"] = left
+    assert parsed(link)["addresses"]["2001:470:1f12:f87::2/64"] == shown
+    live = {**RENUMBERED, "addresses": {**INTERFACE["addresses"], OLD: shown}}
+    again = tunnel_interface.renumbered(live, INTERFACE, ["2001:470:aaaa:1::5"])
+    assert again["addresses"][OLD] == "expiring"
+    assert bool(tunnel_interface.differences(live, again)) is (shown != "expiring")
+
+
+def test_an_old_address_keeps_its_route() -> None:
+    tunnel = tunnel_sit.canonical({**_given(), "routing": "source"})
+    target = tunnel_interface.wanted({**tunnel, "local": "46.105.5.1"})
+    old = ["default from 2001:470:aaaa::/48 via 2001:470:1f12:f87::9 metric 1024"]
+    gone = ["default from 2001:470:bbbb::/48 via 2001:470:1f12:f87::9 metric 1024"]
+    live = {**RENUMBERED, "routes": [*old, *gone]}
+    assert tunnel_interface.renumbered(live, target, ["2001:470:aaaa:1::5"])["routes"] == sorted(target["routes"] + old)
+    among = {**RENUMBERED, "addresses": {"2001:470:1f13:f87::78/64": "preferred"}}
+    among = {**among, "routes": ["default from 2001:470:1f13:f87::/64 via 2001:470:1f12:f87::9 metric 7"]}
+    assert tunnel_interface.renumbered(among, target, ["2001:470:1f13:f87::78"])["routes"] == target["routes"]

@@ -185,8 +185,11 @@ def test_a_silent_endpoint(network: Ask) -> None:
     down = f", nor {GATEWAY} through the tunnel: IPv4 to the endpoint is down or blocked"
     assert (done.holds, done.comment) == (False, said + down)
     done = tunnel_ladder.underlaid(sight(WITHOUT_GATEWAY))
-    unnamed = ": it is down or blocked; and no gateway is named that could be asked instead"
+    unnamed = ": whether it is down, or only pings are not answered, is not known without a gateway to ask"
     assert (done.holds, done.comment) == (False, said + unnamed)
+    network()
+    done = tunnel_ladder.underlaid(sight(WITHOUT_GATEWAY))
+    assert (done.holds, done.comment.endswith(unnamed)) == (None, True)
 
 
 # The broker's end
@@ -295,13 +298,27 @@ def test_a_prefix_that_is_not_routed_here(network: Ask) -> None:
     assert [each["to"] for each in asked] == [GATEWAY, BEYOND]  # which is not asked twice the same
 
 
-def test_without_anybody_beyond_nothing_is_proven(network: Ask) -> None:
-    network(GATEWAY)
+def test_by_default_the_brokers_end_answers_to_the_published_address(network: Ask) -> None:
+    asked = network(GATEWAY)
     done = tunnel_ladder.reaching(sight(), [])
-    said = f"skipped: no address beyond the broker is named; whether {PUBLISHED} is routed is not proven"
-    assert (done.holds, done.comment) == (True, said)
+    assert (done.holds, done.comment) == (True, f"{GATEWAY} answers to {PUBLISHED}: 3 of 3, 0% loss")
+    assert asked[-1]["from"] == PUBLISHED
+    network((GATEWAY, OURS))
+    done = tunnel_ladder.reaching(sight())
+    assert (done.holds, done.comment.splitlines()[0]) == (
+        False,
+        f"{GATEWAY} does not answer to {PUBLISHED} (nothing came back), but to {OURS}, this end of the tunnel: the "
+        f"broker does not route the prefix of {PUBLISHED} to this tunnel, or somebody filters it",
+    )
     network()
-    assert tunnel_ladder.reaching(sight()).comment.startswith(f"{said}\nwarning: packets of 1480 bytes")
+    assert tunnel_ladder.reaching(sight()).holds is False
+
+
+def test_without_anybody_who_could_answer_nothing_is_tried(network: Ask) -> None:
+    asked = network(GATEWAY)
+    done = tunnel_ladder.reaching(sight(WITHOUT_GATEWAY), [])
+    assert (done.holds, asked) == (None, [])
+    assert done.comment.startswith(f"nobody is named who could answer to {PUBLISHED}")
 
 
 def test_a_configuration_that_makes_no_sense_is_named() -> None:

@@ -137,7 +137,7 @@ def test_bad_input_is_refused_with_key_value_and_expectation(key: str, value: An
     [
         *(("ttl", 1), ("ttl", 255), ("mtu", 1280), ("mtu", 65515), ("metric", 1), ("metric", 2**32 - 1)),
         *(("name", "a-name-of-15-ch"), ("name", "6in4"), ("name", "a.b_c-D"), ("routing", "source")),
-        *(("addresses", ["2001:db8::/127"]), ("addresses", ["2001:db8::/128"]), ("addresses", ["8000::1/1"])),
+        *(("addresses", ["2001:db8::/127"]), ("addresses", ["2001:db8::/128"]), ("addresses", ["8000::1/48"])),
         *(("local", "10.0.0.1"), ("local", "auto"), ("adopt", True), ("stack", "ifupdown-2")),
     ],
 )
@@ -152,6 +152,8 @@ def test_the_limits_themselves_are_allowed(key: str, value: Any) -> None:
         ("metric", 2**32, "metric: 4294967296 is not a whole number from 1 to 4294967295"),
         ("name", "a-name-of-16-chr", "name: 'a-name-of-16-chr' has 16 characters; an interface name has at most 15"),
         *(("name", name, f"name: '{name}' is reserved; expected a name of") for name in ("lo", "all", "default")),
+        ("address", "2001:db8::2/47", "address: '2001:db8::2/47' has a prefix that is not one host's; expected the"),
+        ("addresses", ["2001:db8::2/32"], "addresses: '2001:db8::2/32' has a prefix that is not one host's"),
         ("address", "2001:db8::2/0", "address: '2001:db8::2/0' has no valid prefix length; expected 1 to 128"),
         ("addresses", ["2001:db8::/126"], "addresses: '2001:db8::/126' is the prefix itself; expected an address in"),
         ("endpoint", "240.0.0.1", "endpoint: '240.0.0.1' is not an IPv4 unicast address that a tunnel can end at"),
