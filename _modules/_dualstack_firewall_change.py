@@ -9,6 +9,7 @@ from typing import Any
 
 import _dualstack_converge as converge
 import _dualstack_firewall_boot as firewall_boot
+import _dualstack_firewall_commands as firewall_commands
 import _dualstack_firewall_conntrack as firewall_conntrack
 import _dualstack_firewall_delta as firewall_delta
 import _dualstack_firewall_kernel as firewall_kernel
@@ -16,6 +17,7 @@ import _dualstack_firewall_merge as firewall_merge
 import _dualstack_firewall_register as firewall_register
 import _dualstack_firewall_save as firewall_save
 import _dualstack_host_files as host_files
+import _dualstack_transaction_journal as transaction_journal
 from salt.exceptions import CommandExecutionError
 
 PART = "firewall"  # whose lock is held
@@ -61,6 +63,7 @@ def plan(
         "files": files,
         "wanted": wanted,
         "before": {family: firewall_delta.own(tables, preserve) for family, tables in before.items()},
+        "others": {family: _others(tables, preserve) for family, tables in before.items()},
         "backend": backend,
         "preserve": preserve,
         "registered": registered,
@@ -85,6 +88,39 @@ def _shown(edit: host_files.Edit) -> dict[str, Any]:
 def _known(line: str) -> str:
     """A line of a ruleset; what else somebody has written into the file may be secret."""
     return line if line.startswith(RULESET) or f"{line}\n" == firewall_boot.HEADER else "***"
+
+
+def _others(tables: firewall_save.Tables, preserve: list[str]) -> list[tuple[str, str]]:
+    """The chains of others, each with its table."""
+    return [
+        (table, chain)
+        for table, chains in tables.items()
+        for chain in chains
+        if firewall_delta.foreign(chain, preserve)
+    ]
+
+
+def before(plan: converge.Plan) -> list[transaction_journal.Image]:
+    """
+    How the rules were, for the restorer: of each family the tables that are about to change.
+
+    plan
+        The plan.
+    """
+    return [_image(plan, family) for family in plan["wanted"] if family in plan["changes"]]
+
+
+def _image(plan: converge.Plan, family: str) -> transaction_journal.Image:
+    save, restore = (firewall_commands.command(family, plan["backend"], verb) for verb in ("save", "restore"))
+    others = "".join(f"#others {table} {chain}\n" for table, chain in plan["others"][family])
+    made = firewall_delta.own(plan["wanted"][family], plan["preserve"])
+    texts = {
+        "before": f"#\n{others}{firewall_save.render(plan['before'][family])}",
+        "after": f"#\n{firewall_save.render(made)}",
+    }
+    return transaction_journal.Image(
+        ("rules", family, save, restore), {f"{family}.{suffix}": text for suffix, text in texts.items()}
+    )
 
 
 def apply(plan: converge.Plan) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict
 
 import _dualstack_families as families
@@ -29,7 +29,7 @@ class Wish(TypedDict):
     remote: str | None
     port: int | None
     interface: str | None
-    verdict: str  # accept, drop, reject; deny: either of these two
+    verdict: str  # accept, drop, reject; deny: either of these two; any, where nothing is expected
     why: str
 
 
@@ -80,6 +80,35 @@ def read(expect: Any) -> tuple[list[Wish], list[str]]:
         problems += [f"{place}{each}" for each in wrong]
         wishes += itertools.chain.from_iterable(found)
     return wishes, problems
+
+
+def closes(expect: Sequence[Mapping[str, Any]], family: str, port: int, peer: str | None) -> bool:
+    """
+    Whether the expectations say that a TCP port of this host is to be shut.
+
+    expect
+        As :py:func:`read` takes it, without errors.
+    family
+        ``ipv4`` or ``ipv6``.
+    port
+        Its number.
+    peer
+        For whom: the address of a host, which an entry has to name, itself or its network (``from``); ``None`` for
+        everybody.
+
+    What is said of one of this host's addresses, or of one interface, is not said of the port.
+    """
+    for entry in expect:
+        given = _values(dict(entry))[0]
+        if given["verdict"] == "accept" or {"address", "interface"} & given.keys() or given.get("direction") == "out":
+            continue
+        if given.get("family", family) == family and ("tcp", None, port) in given["to"]:
+            sources = [ipaddress.ip_network(each, strict=False) for each in _list(entry.get("from") or "0.0.0.0/0")]
+            if peer is None and not all(each.prefixlen for each in sources):
+                return True
+            if peer is not None and "from" in entry and any(ipaddress.ip_address(peer) in each for each in sources):
+                return True
+    return False
 
 
 def _values(entry: dict[Any, Any]) -> tuple[dict[str, Any], list[str]]:

@@ -59,7 +59,10 @@ def _rehearse(job: dict[str, Any]) -> list[dict[str, Any]]:
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     _await_interfaces(stage)
     _load(job)
-    _converse(stage)
+    with contextlib.ExitStack() as servers:
+        for family, port in {(each["family"], each["port"]) for each in probes if _talks(each)}:
+            _serve(servers, family, port, len(probes))
+        _converse(stage)
     return [_finding(each) for each in probes]
 
 
@@ -166,9 +169,10 @@ ETHERTYPE = {"ipv4": 0x0800, "ipv6": 0x86DD}
 FAMILY = {number: family for family, number in ETHERTYPE.items()}
 FENCE = 0x88B5  # an ethertype for experiments, IEEE 802: no firewall of IP sees it
 OUTGOING = 4  # PACKET_OUTGOING, packet(7)
-SYN, RST, ACK = 2, 4, 16
+SYN, RST, PSH, ACK = 2, 4, 8, 16
 FIRST_PORT = 40000
-FIRST_NUMBER = 0x5EED0000  # a TCP probe is identified by its sequence number, any other by its payload
+# A TCP probe is identified by its sequence number, any other, and what follows the first packets, by the payload.
+FIRST_NUMBER, APART = 0x5EED0000, 256
 MAGIC = b"firewall rehearsal"
 ASKED, ANSWERED = b"?", b"!"
 # Types of ICMP (RFC 792) and ICMPv6 (RFC 4443)
@@ -198,6 +202,7 @@ def _probe(number: int, expectation: dict[str, Any], outer: str) -> dict[str, An
     recognised = _recognised(packet)
     return {
         **expectation,
+        "number": number,
         "packet": packet,
         "key": recognised[0] if recognised else None,
         "asks": outer if inwards and not local else "host",
@@ -211,7 +216,7 @@ def _question(number: int, expectation: dict[str, Any]) -> Packet:
     source, destination = (ipaddress.ip_address(expectation[key]).packed for key in ("source", "destination"))
     payload = MAGIC + struct.pack("!I", number) + ASKED
     if protocol == "tcp":
-        body = _tcp(FIRST_PORT + number, expectation["port"], FIRST_NUMBER + number, 0, SYN)
+        body = _tcp(FIRST_PORT + number, expectation["port"], FIRST_NUMBER + number * APART, 0, SYN)
         return Packet(family, TCP, source, destination, body)
     if protocol == "udp":
         return Packet(family, UDP, source, destination, _udp(FIRST_PORT + number, expectation["port"], payload))
@@ -245,14 +250,24 @@ def _answer(question: Packet) -> Packet:
     return Packet(family, protocol, destination, source, answer)
 
 
+def _more(answer: Packet, number: int) -> Packet:
+    """What the side that has asked for a TCP connection says once it is there."""
+    family, protocol, source, destination, body = answer
+    source_port, destination_port, sequence, acknowledged = struct.unpack_from("!HHII", body)
+    words = _tcp(destination_port, source_port, acknowledged, sequence + 1 & 0xFFFFFFFF, PSH | ACK)
+    return Packet(family, protocol, destination, source, words + MAGIC + struct.pack("!I", number) + ASKED)
+
+
 def _recognised(packet: Packet) -> tuple[Hashable, str] | None:
     """Which probe a packet belongs to, and whether it is its question, its answer, or a refusal."""
     family, protocol, _, _, body = packet
     if protocol == TCP and len(body) >= 14:
         sequence, acknowledged, _, flags = struct.unpack_from("!IIBB", body, 4)
         if flags & (SYN | ACK | RST) == SYN:
-            return sequence - FIRST_NUMBER, "question"
-        return acknowledged - 1 - FIRST_NUMBER, "reset" if flags & RST else "answer"
+            return (sequence - FIRST_NUMBER) // APART, "question"
+        number, more = divmod(acknowledged - 1 - FIRST_NUMBER, APART)
+        told = "reset" if flags & RST else "thanks" if more else "answer"
+        return _by_payload(body[(body[12] >> 4) * 4 :], "more") or (number, told)
     if protocol == UDP:
         return _by_payload(body[8:], "answer" if body.endswith(ANSWERED) else "question")
     if protocol != ICMP[family] or len(body) < 8:
@@ -422,19 +437,40 @@ def _note(stage: Stage, side: str, packet: Packet | None) -> None:
     for probe in stage.known.get(key, []):
         if (side, kind) in probe["seen"]:
             continue
+        if kind == "answer" and side == probe["asks"] and _talks(probe):
+            _send(stage, _more(packet, probe["number"]), side, probe["interface"])
         probe["seen"].add((side, kind))
         # The host itself answers TCP, echo requests and solicitations.
         if kind == "question" and side == probe["answers"] and (side != "host" or packet.protocol == UDP):
             _send(stage, _answer(packet), side, probe["interface"])
 
 
+def _talks(probe: dict[str, Any]) -> bool:
+    """Whether a connection is made: a real server answers."""
+    return probe["protocol"] == "tcp" and probe["answers"] == "host" != probe["asks"]
+
+
+def _serve(servers: contextlib.ExitStack, family: str, port: int, clients: int) -> None:
+    """Let the kernel make connections to a port. Where it does not, its refusal is the answer."""
+    kind = socket.AF_INET if family == "ipv4" else socket.AF_INET6
+    with contextlib.suppress(OSError):
+        server = servers.enter_context(socket.socket(kind, socket.SOCK_STREAM))
+        if family == "ipv6":
+            server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        server.bind(("", port))
+        server.listen(clients)
+
+
 def _finding(probe: dict[str, Any]) -> dict[str, Any]:
     found, held_back = _verdict(probe["asks"], probe["answers"], probe["seen"])
     first, then = ("INPUT", "OUTPUT") if probe["direction"] == "in" else ("OUTPUT", "INPUT")
+    note = f"{first} lets it pass, but {then} holds the answer back" if held_back else ""
+    if _talks(probe) and (probe["asks"], "answer") in probe["seen"] and ("host", "more") not in probe["seen"]:
+        found, note = "drop", f"{first} lets the first packet pass, but not those that follow"
     return {
         "found": found,
-        "ok": found == probe["verdict"] or (probe["verdict"] == "deny" and found != "accept"),
-        "note": f"{first} lets it pass, but {then} holds the answer back" if held_back else "",
+        "ok": probe["verdict"] in (found, "any") or (probe["verdict"] == "deny" and found != "accept"),
+        "note": note,
     }
 
 

@@ -6,7 +6,7 @@ ruleset to keep them.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import _dualstack_converge as converge
@@ -14,13 +14,17 @@ import _dualstack_firewall_boot as firewall_boot
 import _dualstack_firewall_canonical as firewall_canonical
 import _dualstack_firewall_change as firewall_change
 import _dualstack_firewall_commands as firewall_commands
+import _dualstack_firewall_declared as firewall_declared
 import _dualstack_firewall_delta as firewall_delta
+import _dualstack_firewall_expectations as firewall_expectations
+import _dualstack_firewall_guard as firewall_guard
 import _dualstack_firewall_kernel as firewall_kernel
 import _dualstack_firewall_register as firewall_register
 import _dualstack_firewall_rules as firewall_rules
 import _dualstack_firewall_ruleset as firewall_ruleset
 import _dualstack_firewall_save as firewall_save
 import _dualstack_host_files as host_files
+import _dualstack_settings as settings
 import salt.utils.json
 
 # A rule that ends its chain for all packets, or logs them before: the rules after it are never reached.
@@ -39,7 +43,9 @@ class Asked(NamedTuple):
 Edit = Callable[[list[str], Asked], list[str]]
 
 
-def change(rules: list[dict[str, Any]], backend: str, save: bool, edit: Edit) -> converge.Change:
+def change(
+    rules: list[dict[str, Any]], backend: str, save: bool, edit: Edit, opts: Mapping[str, Any]
+) -> converge.Change:
     """
     The change that edits rules live, in files and in the register.
 
@@ -51,14 +57,38 @@ def change(rules: list[dict[str, Any]], backend: str, save: bool, edit: Edit) ->
         Edit the files for the next boot, too.
     edit
         :py:func:`with_rule` or :py:func:`without_rule`.
+    opts
+        Salt's, of this minion, with its pillar.
 
-    Planning raises ``SaltInvocationError`` and ``CommandExecutionError``.
+    Planning raises ``SaltInvocationError`` and ``CommandExecutionError``: also for rules that would shut out who
+    manages this host.
     """
 
     def plan() -> converge.Plan:
-        return _plan(rules, firewall_commands.backend(backend), save, edit)
+        made = _plan(rules, firewall_commands.backend(backend), save, edit)
+        if any(family in made["changes"] for family in made["before"]):
+            made["warnings"] += _guarded(made, opts)
+        return made
 
-    return converge.Change(firewall_change.PART, plan, firewall_change.apply, firewall_change.undo)
+    return converge.Change(
+        firewall_change.PART, plan, firewall_change.apply, firewall_change.undo, before=firewall_change.before
+    )
+
+
+def _guarded(plan: converge.Plan, opts: Mapping[str, Any]) -> list[str]:
+    """Whether those who manage this host get in with these rules; what should be known, in sentences."""
+    live = firewall_kernel.read(plan["backend"])
+    after = {
+        family: firewall_delta.tables(tables, plan["wanted"].get(family, {}), firewall_ruleset.PRESERVE)["after"]
+        for family, tables in live.items()
+    }
+    firewall = settings.at(opts.get("pillar") or {}, firewall_declared.KEY) or {}
+    expect = [] if firewall_expectations.errors(firewall.get("expect") or []) else firewall.get("expect") or []
+    change = firewall_guard.Change(live, after, plan["backend"])
+    try:
+        return firewall_guard.admitting(change, expect, None, opts, tested=False)  # the rest of it may come later
+    except firewall_guard.Untried as error:
+        return [str(error), *error.unseen]
 
 
 def with_rule(rules: list[str], one: Asked) -> list[str]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 import _dualstack_firewall_commands as firewall_commands
 import _dualstack_firewall_kernel as firewall_kernel
@@ -31,6 +31,7 @@ def tried(
     tables: Mapping[str, firewall_save.Tables],
     backend: str,
     managed: Sequence[host_management.Connection] = (),
+    asked: Sequence[host_management.Connection] = (),
 ) -> list[firewall_rehearsal.Tried]:
     """
     The verdict on every expectation, from real packets in a scratch network namespace.
@@ -44,17 +45,63 @@ def tried(
     backend
         ``nft`` or ``legacy``.
     managed
-        The connections that this host is managed by: they are expected without being listed.
+        The connections that this host is managed by: they are expected without being listed, and come first.
+    asked
+        Connections of which nothing is expected: they come next.
 
     Raises ``SaltInvocationError`` for a malformed list, and ``CommandExecutionError``; ``NoNamespaces``, which is
     one, where namespaces are not permitted.
     """
-    expectations = firewall_view.expectations(expect or [], tunnel, managed)
+    expectations = firewall_view.expectations(expect or [], tunnel, managed, asked)
     if not expectations:
         return []
     texts = {family: firewall_save.render(each) for family, each in tables.items()}
     sets = firewall_kernel.sets() if any("-set " in text for text in texts.values()) else ""
     return firewall_rehearsal.run(texts, expectations, backend, sets)
+
+
+class Admitted(NamedTuple):
+    """What the live rules do to the connections that manage this host, and what could not be tried, in sentences."""
+
+    tried: list[firewall_rehearsal.Tried]
+    unknown: list[str]
+
+
+def admitted(managed: Sequence[host_management.Connection], choice: str = "auto") -> Admitted:
+    """
+    Whether the live rules still let those in, and out, who manage this host.
+
+    managed
+        The connections.
+    choice
+        ``nft``, ``legacy``, or ``auto``: that of the host's command iptables.
+
+    That a packet passes these rules is no proof that it arrives: others may filter it, here or on its way. Raises
+    ``CommandExecutionError`` where the live rules cannot be read or tried.
+    """
+    if not managed:
+        return Admitted([], ["No connection is known that would have to be let in"])
+    try:
+        backend = firewall_commands.backend(choice)
+        found = tried(None, None, firewall_kernel.read(backend), backend, managed)
+    except firewall_commands.NotInstalled as error:
+        return Admitted([], [f"{error}: whether it filters was not looked at"])
+    except firewall_commands.NoNamespaces as error:
+        return Admitted([], [untried(error, managed)])
+    return Admitted(found, firewall_kernel.other(backend))
+
+
+def untried(error: Exception, managed: Sequence[host_management.Connection]) -> str:
+    """
+    What is not known where rules cannot be tried, in one sentence.
+
+    error
+        Why they cannot.
+    managed
+        The connections that this host is managed by.
+    """
+    who = ", ".join(dict.fromkeys(each.why for each in managed))
+    return f"{error}; nothing has shown that these rules let in {who or 'whoever manages this host'}"
 
 
 def verdict(tried: firewall_rehearsal.Tried) -> str:

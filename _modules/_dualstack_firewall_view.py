@@ -37,6 +37,7 @@ def expectations(
     expect: list[dict[str, Any]],
     tunnel: dict[str, Any] | None = None,
     managed: Sequence[host_management.Connection] = (),
+    asked: Sequence[host_management.Connection] = (),
 ) -> list[Expectation]:
     """
     All expectations of this host's firewall: that the host stays manageable, and those of the user.
@@ -46,7 +47,9 @@ def expectations(
     tunnel
         The pillar's ``ipv6:tunnel``. IPv6 without a route is expected to come by it.
     managed
-        The connections that this host is managed by: they are expected without being listed.
+        The connections that this host is managed by: they are expected without being listed, and come first.
+    asked
+        Connections of which nothing is expected (``any``): they come next.
 
     Returns expectations, one for each family, host and port. Raises ``SaltInvocationError`` for a malformed list,
     ``CommandExecutionError`` without ip(8).
@@ -55,10 +58,11 @@ def expectations(
     if problems:
         raise SaltInvocationError("\n".join(f"expect{problem}" for problem in problems))
     route = functools.cache(host_routes.to)
-    return [_resolved(wish, tunnel or {}, route) for wish in [*map(_manageable, managed), *wishes]]
+    expected = [_wish(each, "accept") for each in managed] + [_wish(each, "any") for each in asked]
+    return [_resolved(wish, tunnel or {}, route) for wish in [*expected, *wishes]]
 
 
-def _manageable(connection: host_management.Connection) -> firewall_expectations.Wish:
+def _wish(connection: host_management.Connection, verdict: str) -> firewall_expectations.Wish:
     return {
         "family": connection.family,
         "direction": connection.direction,
@@ -67,7 +71,7 @@ def _manageable(connection: host_management.Connection) -> firewall_expectations
         "remote": connection.remote,
         "port": connection.port,
         "interface": connection.interface,
-        "verdict": "accept",
+        "verdict": verdict,
         "why": connection.why,
     }
 

@@ -14,6 +14,7 @@ import _dualstack_firewall_change as firewall_change
 import _dualstack_firewall_commands as firewall_commands
 import _dualstack_firewall_declared as firewall_declared
 import _dualstack_firewall_delta as firewall_delta
+import _dualstack_firewall_guard as firewall_guard
 import _dualstack_firewall_kernel as firewall_kernel
 import _dualstack_firewall_memory as firewall_memory
 import _dualstack_firewall_register as firewall_register
@@ -23,7 +24,6 @@ import _dualstack_firewall_trial as firewall_trial
 import _dualstack_firewall_wanted as firewall_wanted
 import _dualstack_host_files as host_files
 import _dualstack_host_management as host_management
-from salt.exceptions import CommandExecutionError
 
 
 class Facts(NamedTuple):
@@ -146,17 +146,19 @@ def change(declare: Declare, opts: Mapping[str, Any], test: bool) -> converge.Ch
             return _without_iptables(declare())
         found = compared(known)
         proof = firewall_memory.digest(known.wanted.key, known.declared.firewall.get("expect"))
-        warnings = []
+        warnings: list[str] = []
         if found.changes or proof not in {known.wanted.proof, *proofs}:  # rules already loaded were tested then
-            warnings = _rehearsed(known, found, opts)
-            if not warnings:
+            tried, warnings = _rehearsed(known, found, opts)
+            if tried:
                 proofs.add(proof)
                 firewall_wanted.remember(known.wanted._replace(proof=proof), opts["cachedir"])
         made = planned(known, found)
         made["warnings"] += warnings
         return made
 
-    return converge.Change(firewall_change.PART, plan, firewall_change.apply, firewall_change.undo)
+    return converge.Change(
+        firewall_change.PART, plan, firewall_change.apply, firewall_change.undo, before=firewall_change.before
+    )
 
 
 def _without_iptables(declared: firewall_declared.Declared) -> converge.Plan:
@@ -171,25 +173,24 @@ def _without_iptables(declared: firewall_declared.Declared) -> converge.Plan:
     return {"changes": changes, "warnings": [warning]}
 
 
-def _rehearsed(facts: Facts, compared: Compared, opts: Mapping[str, Any]) -> list[str]:
+def _rehearsed(facts: Facts, compared: Compared, opts: Mapping[str, Any]) -> tuple[bool, list[str]]:
     """
     Try the rules with real packets before they are loaded.
 
-    Returns why they could not be tried. Raises ``CommandExecutionError`` if they do not do what is expected.
+    Returns whether they could be tried, and what should be known. Raises ``CommandExecutionError`` if they do not do
+    what is expected, or shut out who manages this host.
     """
+    expect, tunnel = facts.declared.firewall.get("expect") or [], facts.declared.tunnel
+    change = firewall_guard.Change(compared.live, compared.after, facts.wanted.backend)
     try:
-        tried = _tried(facts, compared, opts)
-    except firewall_commands.NoNamespaces as error:
-        return [f"{error}; its expectations were not tested"]
-    failures = [firewall_trial.verdict(each) for each in tried if not each["ok"]]
-    if failures:
-        raise CommandExecutionError("\n".join(["The ruleset was not loaded, since it fails its rehearsal:", *failures]))
-    return []
+        return True, firewall_guard.admitting(change, expect, tunnel, opts)
+    except firewall_guard.Untried as error:
+        return False, [f"{error}; its expectations were not tested", *error.unseen]
 
 
 def _tried(facts: Facts, compared: Compared, opts: Mapping[str, Any]) -> list[firewall_rehearsal.Tried]:
-    expect, tunnel = facts.declared.firewall.get("expect"), facts.declared.tunnel
-    managed = host_management.connections(opts)
+    expect, tunnel = facts.declared.firewall.get("expect") or [], facts.declared.tunnel
+    managed = firewall_guard.needed(host_management.managers(opts), expect)
     return firewall_trial.tried(expect, tunnel, compared.after, facts.wanted.backend, managed)
 
 

@@ -385,10 +385,10 @@ def _single(
     """Converge one rule, or those of all states like this one; if these fail, each is handled in its own state."""
     if aggregated:
         began = time.monotonic()
-        done = converge.run(name, firewall_single.change(aggregated, backend, save, edit), surplus, test)
+        done = converge.run(name, firewall_single.change(aggregated, backend, save, edit, __opts__), surplus, test)
         left = converge.BOUND - (time.monotonic() - began)
         if done["result"] is not False or left <= 0:  # both together have the time of one state
             return done
-        alone = firewall_single.change([one], backend, save, edit)._replace(bound=lambda: left)
+        alone = firewall_single.change([one], backend, save, edit, __opts__)._replace(bound=lambda: left)
         return converge.run(name, alone, surplus, test)
-    return converge.run(name, firewall_single.change([one], backend, save, edit), surplus, test)
+    return converge.run(name, firewall_single.change([one], backend, save, edit, __opts__), surplus, test)

@@ -108,6 +108,7 @@ def ruleset(
         save=save,
         pillar=pillar,
         test=_test(kwargs),
+        __ended__=_ended(),
         **kwargs,
     )
 
@@ -170,6 +171,7 @@ def rule(
         save=save,
         aggregated=aggregated,
         test=_test(kwargs),
+        __ended__=_ended(),
         **_surplus(kwargs),
     )
 
@@ -209,6 +211,7 @@ def rule_absent(
         save=save,
         aggregated=aggregated,
         test=_test(kwargs),
+        __ended__=_ended(),
         **_surplus(kwargs),
     )
 
@@ -264,3 +267,10 @@ def _test(kwargs: dict[str, Any]) -> bool:
     """Whether to predict only: if the whole run does, or this state has ``- test: true``."""
     asked = kwargs.pop("test", False)
     return bool(__opts__["test"] or asked)
+
+
+def _ended() -> bool:
+    """Whether a later state ends the transaction of this run: until then, all is kept or put back together."""
+    over = {each.get("__id__") for each in (globals().get("__running__") or {}).values()}
+    chunks = globals().get("__lowstate__") or ()
+    return any((each["state"], each["fun"]) == ("ipv6", "managed") and each["__id__"] not in over for each in chunks)

@@ -244,7 +244,7 @@ def test_without_preserve_all_belongs_to_the_ruleset(converge: Converge, backend
 
 
 def test_a_lock_that_somebody_holds(converge: Converge, backend: str) -> None:
-    words = ["flock", "/run/xtables.lock", "sh", "-c", "echo locked; exec sleep 3"]
+    words = ["flock", "/run/xtables.lock", "sh", "-c", "echo locked; exec sleep 9"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout and holder.stdout.readline() == "locked\n"
         done = converge(host())

@@ -473,7 +473,7 @@ def test_the_masters_of_a_minion() -> None:
         ("2001:db8:e1::53", 44506, "2001:db8:e1::1", "eth1"),
     ]
     assert {each["direction"] for each in found} == {"out"} and found[0]["why"] == "the Salt master 198.51.100.53"
-    assert on_host(opts={**opts, "file_client": "local"}) == on_host(opts={"file_client": "remote"}) == []
+    assert on_host(opts={"file_client": "remote"}) == []
 
 
 def test_what_the_host_expects_can_be_tried(backend: str) -> None:
@@ -495,3 +495,17 @@ def test_what_the_host_expects_can_be_tried(backend: str) -> None:
         "the Salt master 198.51.100.53",
         *(f"expect[{index}]" for index in (0, 2, 3, 4)),
     }
+
+
+def test_a_connection_is_more_than_its_first_packet(family: str, backend: str) -> None:
+    """Rules that accept the first packet alone let nobody log in."""
+    first = "-A INPUT -p tcp --dport 22 -m conntrack --ctstate NEW -j ACCEPT"
+    others = f"{first}\n{first.replace('22', '25')}"
+    expected = [to(family, "tcp", 22), to(family, "tcp", 25, source=OTHERS[family]), to(family, "tcp", 23, "drop")]
+    check(ruleset(CONNTRACK, others, policies=OPEN_OUTPUT), expected, backend)
+    found = rehearse(ruleset(others, policies=OPEN_OUTPUT), expected, backend)
+    assert [(each["found"], each["note"]) for each in found] == [
+        ("drop", "INPUT lets the first packet pass, but not those that follow"),
+        ("drop", "INPUT lets the first packet pass, but not those that follow"),
+        ("drop", ""),
+    ]
