@@ -9,27 +9,36 @@ rest belongs to its author.
 from __future__ import annotations
 
 import contextlib
+import inspect
 import logging
 import signal
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import _dualstack_errors as errors
 import _dualstack_host_files as host_files
 import _dualstack_host_lock as host_lock
 import _dualstack_host_time as host_time
+import _dualstack_transaction_journal as transaction_journal
+import _dualstack_transaction_run as transaction_run
 import _dualstack_words as words
 from salt.exceptions import CommandExecutionError, SaltInvocationError
 from salt.state import STATE_INTERNAL_KEYWORDS
 
 log = logging.getLogger(__name__)
 
+HELD, FAILED, UNTRIED = "held", "failed", "not tried"  # the outcomes of inspecting the host
+OUTCOMES = {True: HELD, False: FAILED, None: UNTRIED}
+WORST = (False, None, True)  # the worst first
+AWAITED = "__awaited__"  # the argument by which a state says what states before it would install
+ENDED = "__ended__"  # the one by which it says whether a later state ends the run's transaction
+SINGLE = "sls_id"  # Salt's function that calls states by their ID
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 BOUND = 300.0  # seconds for a state as a whole, and as many to put everything back
 
 Plan = dict[str, Any]
-Result = dict[str, Any]  # what a state returns: name, result, changes, comment
+Result = dict[str, Any]  # what a state returns: name, result, changes, comment; of `look` also the outcome
 Step = Callable[[], None]
 
 
@@ -41,13 +50,38 @@ class Change(NamedTuple):
     apply: Callable[[Plan], None]
     undo: Callable[[Plan], list[Step]]  # in their order; each is taken, even if one before it has failed
     bound: Callable[[], float] = lambda: BOUND
+    # How everything was, but for the files, for the restorer. `None`: this is not put back with the rest of a run.
+    before: Callable[[Plan], list[transaction_journal.Image]] | None = None
 
 
 class Finding(NamedTuple):
-    """The result of inspecting the host: whether the requirement holds, and the comment."""
+    """The result of inspecting the host: whether the requirement holds, ``None`` if it could not be tried, and why."""
 
-    holds: bool
+    holds: bool | None
     comment: str
+
+
+def together(findings: Iterable[Finding], nothing: str) -> Finding:
+    """
+    Several findings as one: it holds only if each does, and what could not be tried is better than what has failed.
+
+    findings
+        The findings. What is said of the worst of them comes first.
+    nothing
+        What is said if there is none: then nothing was tried.
+    """
+    worst = sorted(findings, key=lambda each: WORST.index(each.holds))
+    if not worst:
+        return Finding(None, nothing)
+    return Finding(worst[0].holds, "\n".join(each.comment for each in worst))
+
+
+class Judgement(NamedTuple):
+    """The same about what others have found out: the result does not say all of the outcome."""
+
+    holds: bool | None
+    comment: str
+    outcome: str
 
 
 def run(name: str, change: Change, surplus: Mapping[str, Any], test: bool) -> Result:
@@ -61,10 +95,15 @@ def run(name: str, change: Change, surplus: Mapping[str, Any], test: bool) -> Re
     surplus
         Keyword arguments that the state does not know. Salt's own are ignored, any other is an error.
     test
-        Only report what would change.
+        Only report what would change. Where that cannot be told since something is missing that states before this one
+        install (``__awaited__`` in ``surplus``), the result is ``None`` as well.
 
     After the plan was applied, it is made again and has to be empty. If it is not, or if applying it fails, it is
     undone, and a new plan then has to equal the first one. Nobody else of us changes this part of the host meanwhile.
+    What cannot be undone, or is interrupted, is put back by the restorer, with all that this run has changed before.
+
+    The change is kept for good at the end of the state, unless a later one of the run ends its transaction
+    (``__ended__`` in ``surplus``).
 
     Raises ``KeyboardInterrupt`` and ``SystemExit`` if it is interrupted; what was changed is put back before.
     """
@@ -73,10 +112,21 @@ def run(name: str, change: Change, surplus: Mapping[str, Any], test: bool) -> Re
         refuse(surplus)
         with host_time.within(change.bound()):
             with contextlib.nullcontext() if test else _held(change.part, name):
-                ret = _converged(ret, change, test)
+                ret = _converged(ret, change, test, bool(surplus.get(ENDED)) and not _is_single())
     except Exception as error:  # pylint: disable=broad-except  # Salt would show a traceback, and nothing else
         ret["comment"] = errors.said(error)
+        if test and getattr(error, "need", "") in surplus.get(AWAITED, ()):
+            said = f"{error}; this run installs it first, and only then shows what else changes"
+            ret.update(result=None, comment=said)
     return _printable(ret)
+
+
+def _is_single() -> bool:
+    """Whether Salt calls a state by its ID, and none after it: it shows a state the whole run then, too."""
+    frame = inspect.currentframe()
+    while frame and frame.f_code.co_name != SINGLE:
+        frame = frame.f_back
+    return frame is not None
 
 
 @contextlib.contextmanager
@@ -97,7 +147,9 @@ def _hung_up(number: int, _: object) -> None:
     raise SystemExit(128 + number)
 
 
-def _converged(ret: Result, change: Change, test: bool) -> Result:
+def _converged(ret: Result, change: Change, test: bool, ended: bool) -> Result:
+    if not test and change.before:
+        transaction_run.await_others()  # what it has changed may be put back yet, even if nothing differs here
     name, plan = ret["name"], change.plan()
     changes = plan["changes"]
     parts = ", ".join(changes)
@@ -105,19 +157,45 @@ def _converged(ret: Result, change: Change, test: bool) -> Result:
         return {**ret, "result": True, "comment": _comment(f"{name} is as declared", plan)}
     if test:
         host_lock.refuse()
+        transaction_run.refuse()
         comment = _comment(f"{name} would be changed: {parts}", plan)
         return {**ret, "changes": changes, "result": None, "comment": comment}
+    step = _begun(change, plan, name)
     failure = _attempt(change, plan)
     if failure is None:
-        comment = _comment(f"{name} was changed: {parts}", plan)
+        if step is not None:
+            transaction_run.go_on() if ended else transaction_run.commit()
+        comment = _comment(f"{name} was changed: {parts}", plan, *([step.warning] if step and step.warning else []))
         return {**ret, "changes": changes, "result": True, "comment": comment}
     with _uninterrupted():
         back = _put_back(change, plan, failure)
-    comment = "\n".join([failure.said, *back.moved, *(back.lost or [back.said])])
+        restored = _settled(step, back, failure, ended)
+    comment = "\n".join([failure.said, *back.moved, *(back.lost or [back.said]), *restored])
     if failure.interruption:
         log.warning("%s: %s", name, comment.replace("\n", " | "))
         raise failure.interruption
-    return {**ret, "changes": {} if back.same else changes, "comment": comment}
+    same = back.same or restored[-1:] == [transaction_run.ALL]
+    return {**ret, "changes": {} if same else changes, "comment": comment}
+
+
+def _begun(change: Change, plan: Plan, name: str) -> transaction_run.Step | None:
+    """Write down how everything was: the step, if it is one of a transaction."""
+    if change.before is None:
+        return None
+    return transaction_run.begin(change.part, name, change.before(plan), plan.get("files", {}))
+
+
+def _settled(step: transaction_run.Step | None, back: _Back, failure: _Failure, ended: bool) -> list[str]:
+    """After an undo: what it has put back needs no restorer. If it has not, or the run ends here, all goes back."""
+    if step is None:
+        return []
+    if back.lost:
+        return transaction_run.roll_back("a change could not be undone")
+    transaction_run.undone(step)
+    if failure.interruption:
+        return transaction_run.roll_back("it was interrupted")
+    transaction_run.go_on() if ended else transaction_run.commit()
+    return []
 
 
 class _Failure(NamedTuple):
@@ -213,7 +291,7 @@ def _uninterrupted() -> Iterator[None]:
 
 def look(
     name: str,
-    find: Callable[[], Finding],
+    find: Callable[[], Finding | Judgement],
     surplus: Mapping[str, Any],
     untried: str = "",
     asked: Callable[[], object] = dict,
@@ -236,8 +314,12 @@ def look(
         inspected.
     bound
         Seconds that it may take.
+
+    Beside what a state returns it has the ``outcome``, which Salt keeps for later states of the run: ``held``,
+    ``failed``, or ``not tried``. An error is no outcome: then the result is ``False``, but nothing was found out about
+    the host.
     """
-    ret: Result = {"name": name, "result": False, "changes": {}, "comment": ""}
+    ret: Result = {"name": name, "result": False, "changes": {}, "comment": "", "outcome": UNTRIED}
     try:
         refuse(surplus)
         with host_time.within(bound):
@@ -246,7 +328,9 @@ def look(
                 ret.update(result=None, comment=untried)
             else:
                 found = find()
-                ret.update(result=found.holds, comment=found.comment)
+                ret.update(
+                    result=found.holds, comment=found.comment, outcome=getattr(found, "outcome", OUTCOMES[found.holds])
+                )
     except Exception as error:  # pylint: disable=broad-except  # as in `run`
         ret["comment"] = errors.said(error)
     return _printable(ret)
@@ -293,5 +377,5 @@ def is_salts_own(key: str) -> bool:
     return key in STATE_INTERNAL_KEYWORDS or key.startswith("__")
 
 
-def _comment(text: str, plan: Plan) -> str:
-    return "\n".join([text, *plan.get("warnings", [])])
+def _comment(text: str, plan: Plan, *lines: str) -> str:
+    return "\n".join([text, *plan.get("warnings", []), *lines])

@@ -20,11 +20,22 @@ import _dualstack_host_sysctl_boot as host_sysctl_boot
 import _dualstack_pillar_parts as pillar_parts
 import _dualstack_sysctl_text as sysctl_text
 import _dualstack_sysctl_values as sysctl_values
+import _dualstack_transaction_journal as transaction_journal
 from salt.exceptions import CommandExecutionError
 
 PART = "sysctl"  # whose lock is held
 BOUND = 60.0  # seconds
 HARMLESS = 0  # the kernel's own net.ipv6.bindv6only, which it has again once no file sets it
+
+
+def change(wanted: Callable[[], converge.Plan]) -> converge.Change:
+    """
+    How the states of this room are converged.
+
+    wanted
+        Makes the plan.
+    """
+    return converge.Change(PART, wanted, apply, undo, lambda: BOUND, before)
 
 
 def plan(name: str, value: str, file: str) -> converge.Plan:
@@ -86,6 +97,17 @@ def _beaten(name: str, file: str, by: host_sysctl_boot.Setting | None) -> str:
 def _shown(name: str, edit: host_files.Edit) -> dict[str, str]:
     old, new = ("\n".join(sysctl_text.said(text, name)) or "absent" for text in (edit.old, edit.new))
     return {"old": old, "new": new}
+
+
+def before(made: converge.Plan) -> list[transaction_journal.Image]:
+    """
+    The live value as it was, for the restorer.
+
+    made
+        The plan.
+    """
+    place = host_sysctl.place(made["name"])
+    return [transaction_journal.Image(("parameter", place, made["live"]))] if place in made["changes"] else []
 
 
 def apply(made: converge.Plan) -> None:

@@ -332,6 +332,35 @@ def test_a_look_that_fails(error: Exception, said: str) -> None:
     assert said in done["comment"] and "s3cret" not in done["comment"]
 
 
+@pytest.mark.parametrize(
+    ("find", "result", "outcome"),
+    [
+        (lambda: converge.Finding(True, "it holds"), True, "held"),
+        (lambda: converge.Finding(False, "it does not"), False, "failed"),
+        (lambda: converge.Finding(None, "nobody knows"), None, "not tried"),
+        (lambda: converge.Judgement(False, "not proven", "not tried"), False, "not tried"),
+        (raising(CommandExecutionError("ping is not installed")), False, "not tried"),
+        (raising(SaltInvocationError("ipv6:x: wrong")), False, "not tried"),
+        (raising(KeyError("x")), False, "not tried"),
+    ],
+    ids=["held", "failed", "unknown", "judged", "missing", "wrong", "bug"],
+)
+def test_only_what_was_tried_has_held_or_failed(find: Any, result: Any, outcome: str) -> None:
+    done = converge.look("it", find, {})
+    assert (done["result"], done["outcome"]) == (result, outcome)
+    predicted = converge.look("it", find, {}, "nothing is asked under test=True")
+    assert (predicted["result"], predicted["outcome"]) == (None, "not tried")
+    assert converge.look("it", find, {"oops": 1})["outcome"] == "not tried"
+
+
+def test_several_findings_are_as_good_as_the_worst() -> None:
+    held, failed, unknown = (converge.Finding(*each) for each in ((True, "yes"), (False, "no"), (None, "who knows")))
+    assert converge.together([held, unknown, failed], "") == (False, "no\nwho knows\nyes")
+    assert converge.together([held, unknown], "") == (None, "who knows\nyes")
+    assert converge.together([held, held], "") == (True, "yes\nyes")
+    assert converge.together([], "nothing was looked at") == (None, "nothing was looked at")
+
+
 def test_a_look_finds_what_is_there() -> None:
     def unlooked() -> converge.Finding:
         raise CommandExecutionError("it was looked at")
