@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import resource
 import shutil
@@ -69,10 +70,15 @@ def broken(name: str, fault: str) -> Iterator[None]:
         fake.unlink()
 
 
+def of_processes(name: str) -> list[Path]:
+    """A file of proc(5) of each process. (``Path.glob`` raises an error for one that ends meanwhile.)"""
+    return list(map(Path, glob.glob(f"/proc/[0-9]*/{name}")))
+
+
 def left() -> list[str]:
     """The fakes, and what they have started, that still run."""
     found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
+    for path in of_processes("cmdline"):
         try:
             words = path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace").strip()
         except OSError:

@@ -124,6 +124,25 @@ def test_no_signal_is_ignored_or_blocked() -> None:
     assert (int(lines["SigBlk"], 16), int(lines["SigIgn"], 16)) == (0, 0)
 
 
+def test_no_python_runs_in_a_process_that_becomes_a_command() -> None:
+    """It could wait forever for what another thread has held when the process was copied, as in a report."""
+    copies: list[str] = []
+    os.register_at_fork(before=lambda: copies.append("a copy"))
+    ignored = [
+        each for each in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP) if signal.getsignal(each) == signal.SIG_IGN
+    ]
+    try:
+        for each in ignored:  # by whoever has started the tests
+            signal.signal(each, signal.SIG_DFL)
+        assert (shell("echo done"), copies) == ("done\n", [])
+        signal.signal(signal.SIGQUIT, signal.SIG_IGN)  # then something has to be done there
+        assert (shell("echo done"), copies) == ("done\n", ["a copy"])
+    finally:
+        signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+        for each in ignored:
+            signal.signal(each, signal.SIG_IGN)
+
+
 def test_the_limits_stay_those_of_salt() -> None:
     assert (
         shell("ulimit -n; ulimit -c").split()
