@@ -7,12 +7,15 @@ and checked, the service is restarted and asked; if it does not answer, the call
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import _dualstack_converge as converge
 import _dualstack_families as families
 import _dualstack_host_files as host_files
+import _dualstack_mail_ask as mail_ask
+import _dualstack_service_sending as service_sending
 import _dualstack_plugins as plugins
 import _dualstack_secrets_shown as secrets_shown
 import _dualstack_service_audit as service_audit
@@ -23,6 +26,7 @@ import _dualstack_service_place as service_place
 import _dualstack_service_questions as service_questions
 import _dualstack_service_settings as service_settings
 import _dualstack_service_verdict as service_verdict
+import _dualstack_transaction_journal as transaction_journal
 from salt.exceptions import CommandExecutionError, SaltException
 
 BOTH = list(families.FAMILIES)
@@ -65,6 +69,7 @@ def plan(
     settings: Mapping[str, Any],
     bindv6only: int | None = None,
     place: service_place.Place | None = None,
+    lookups: mail_ask.Lookups | None = None,
 ) -> converge.Plan:
     """
     What has to change so that a service is over IPv6 what it is over IPv4. Changes nothing.
@@ -80,6 +85,9 @@ def plan(
         The value of ``net.ipv6.bindv6only`` that will hold when the service starts; by default the live one.
     place
         Where others find this host; by default on all of its addresses.
+    lookups
+        Asks the DNS about a service that sends mail; by default this host's resolver. A plan that is made again needs
+        the same one, as an answer that fails to come is no change of the host.
 
     Returns a plan for :py:func:`apply` and :py:func:`undo`. A service that is the same in both families, and will be so
     after its next start, keeps its listeners, whatever its files say; what a name of it lacks, and companions such as
@@ -101,9 +109,15 @@ def plan(
         ),
         "timeout": settings.get("timeout", service_settings.TIMEOUT),
     }
+    if now.serving and bindv6only is None:
+        result["warnings"] += _lost_at_boot(now.view, value, service_audit.bindv6only_at_boot())
     if not now.serving:  # also where it does not run: it could not start, and somebody else would be taken for it
         _refuse_taken_ports(service, now.view.ports, seen)
-    texts = _texts(service, files, now, value, bindv6only, result)
+    options = service_settings.own(settings)
+    if sending := service_sending.decided(service, files, settings, now.view.place, lookups or mail_ask.Lookups()):
+        options["send"] = sending.send
+        result["warnings"] += sending.lines
+    texts = _texts(service, files, now, value, bindv6only, result, options)
     for path, text in texts.items():
         result["files"].update(host_files.edit(path, files[path]["text"] if path in files else None, text))
     if result["files"]:
@@ -160,6 +174,18 @@ def _lasting(view: service_questions.View, port: int, value: int) -> list[str]:
     return [family for family in families.FAMILIES if family in lasting or family in single]
 
 
+def _lost_at_boot(view: service_questions.View, value: int, boot: int) -> list[str]:
+    """What a service that is right now would lose by a kernel parameter that has another value after the next boot."""
+    lost = [port for port in view.ports if _lasting(view, port, value) == BOTH != _lasting(view, port, boot)]
+    if value == boot or not lost:
+        return []
+    ports = ", ".join(f"tcp/{port}" for port in lost)
+    return [
+        f"{view.service.name}: {service_audit.PARAMETER} is {value} now and {boot} at the next boot, after which it "
+        f"would lose a family on {ports}, or not start: declare it in ipv6:sysctl"
+    ]
+
+
 def _inodes(own: service_audit.Sockets) -> list[int]:
     return sorted(each["inode"] for each in own)
 
@@ -171,9 +197,9 @@ def _texts(
     value: int,
     declared: int | None,
     result: converge.Plan,
+    options: dict[str, Any],
 ) -> Mapping[str, str]:
     """The new texts of the files that have to change; what stands in the way of it is refused."""
-    options = service_settings.own(now.view.settings)
     site = {"names": now.view.place.names, "addresses": now.view.place.addresses}
     try:
         dual = service_host.dual_stack(service, files, options, value, site)
@@ -353,6 +379,23 @@ def _refuse_taken_ports(service: service_host.Daemon, wanted: list[int], seen: s
             )
 
 
+def before(known: Mapping[str, plugins.Service], plan: converge.Plan) -> list[transaction_journal.Image]:
+    """
+    That the service ran, and how it is started again, for the restorer.
+
+    known
+        All plug-ins, by the names of their services.
+    plan
+        From :py:func:`plan`.
+    """
+    if not plan["restart"]:
+        return []
+    service = service_host.daemon(known, plan["name"])
+    own = service_host.restarting(service, service_settings.own(plan["settings"]))
+    words = [service.name, service.about["init"], f"{plan['timeout']:.0f}", " && ".join(map(shlex.join, own))]
+    return [transaction_journal.Image(("service", *words))]
+
+
 def apply(known: Mapping[str, plugins.Service], plan: converge.Plan) -> None:
     """
     Write the files of a plan, check them, restart the service and wait until it is the same in both families.
@@ -365,7 +408,7 @@ def apply(known: Mapping[str, plugins.Service], plan: converge.Plan) -> None:
     Raises ``CommandExecutionError`` with what the checker, the service or its log said, or ``OSError``.
     """
     service = service_host.daemon(known, plan["name"])
-    _refuse_what_the_kernel_does_not_bear(plan)
+    refuse_what_the_kernel_does_not_bear(plan)
     _refuse_an_address_that_is_not_here(plan)
     mark = service_host.log_mark(service)
     host_files.write(plan["files"])
@@ -424,7 +467,7 @@ def _restart_again(known: Mapping[str, plugins.Service], plan: converge.Plan) ->
     if plan["sockets"] == _inodes([each for each in seen if each["service"] == plan["name"]]):
         return  # the same sockets: it was never stopped
     own = service_settings.own(plan["settings"])
-    service_host.restart(service_host.daemon(known, plan["name"]), plan["timeout"], own)
+    service_host.bring_back(service_host.daemon(known, plan["name"]), plan["timeout"], own)
     service_judgement.wait_for(plan["answered"], plan["timeout"])
 
 
@@ -437,8 +480,13 @@ def _refuse_what_the_boot_would_not_bear(name: str, demand: int, boot: int) -> N
         )
 
 
-def _refuse_what_the_kernel_does_not_bear(plan: converge.Plan) -> None:
-    """As the last one, and for the live value: a state before this one may just have set both."""
+def refuse_what_the_kernel_does_not_bear(plan: converge.Plan) -> None:
+    """
+    Raise ``CommandExecutionError`` where ``net.ipv6.bindv6only`` is not what the new listeners need, now and at boot.
+
+    plan
+        From :py:func:`plan`. Under ``test=True`` a state before this one would have set the value by now.
+    """
     live = service_audit.bindv6only()
     if plan["demand"] not in (None, live):
         raise CommandExecutionError(

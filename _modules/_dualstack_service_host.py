@@ -19,8 +19,10 @@ import _dualstack_host_commands as host_commands
 import _dualstack_host_files as host_files
 import _dualstack_plugins as plugins
 import _dualstack_secrets_said as secrets_said
+import _dualstack_transaction_beat as transaction_beat
 from salt.exceptions import CommandExecutionError, SaltException, SaltInvocationError
 
+SYSTEMD = "/run/systemd/system"  # sd_booted(3)
 STATUS = 30.0  # seconds
 CHECK = 60.0  # seconds for a service's own checker
 JOURNAL = 10.0  # seconds
@@ -45,6 +47,7 @@ class Daemon(NamedTuple):
     * ``sets_v6only``, whether it sets ``IPV6_V6ONLY`` of all its sockets by itself
     * ``shares_ports``, whether two of its sockets may claim the same port
     * ``sites``, whether it makes use of names and addresses, and ``names``, whether it tells the names that it serves
+    * ``sends``, whether it sends mail, over the families of its key ``send``
     * ``always``, its keys in the pillar that hold even where it serves both families already
     * ``warns``, statuses of its checker that do not keep it from starting
     * ``restarts``, whether it has its own commands for that
@@ -279,11 +282,44 @@ def restart(service: Daemon, patience: float, options: dict[str, Any] | None = N
     Raises ``CommandExecutionError`` with what it said, without the secrets of its configuration.
     """
     hide = functools.partial(_discreet, service)
-    own = service.plugin.restart(configuration(service), options or {}) if service.about.get("restarts") else []
+    own = restarting(service, options)
+    transaction_beat.stop(service.name)
     for words in own or [_command(service, "restart")]:
         done = host_commands.run(words, patience, hide=hide)
         if done.retcode:
             raise CommandExecutionError(done.sentence)
+
+
+def bring_back(service: Daemon, patience: float, options: dict[str, Any] | None = None) -> None:
+    """
+    Stop and start a service whose restart may just have failed: by other words, since the same would fail again.
+
+    service, patience, options
+        As for :py:func:`restart`.
+
+    Raises as that does.
+    """
+    if service.about.get("restarts"):
+        restart(service, patience, options)
+        return
+    transaction_beat.stop(service.name)
+    hide = functools.partial(_discreet, service)
+    host_commands.run(_command(service, "stop"), patience, hide=hide)  # it may have stopped already, or hang
+    if os.path.isdir(SYSTEMD):
+        host_commands.run(["systemctl", "reset-failed", service.about["init"]], STATUS)
+    done = host_commands.run(_command(service, "start"), patience, hide=hide)
+    if done.retcode:
+        raise CommandExecutionError(done.sentence)
+
+
+def restarting(service: Daemon, options: dict[str, Any] | None = None) -> list[list[str]]:
+    """
+    The commands of its own by which a service is started again; none for one with an init script or a unit.
+
+    service, options
+        As for :py:func:`restart`.
+    """
+    return service.plugin.restart(configuration(service), options or {}) if service.about.get("restarts") else []
 
 
 def _command(service: Daemon, verb: str) -> list[str]:
@@ -330,7 +366,7 @@ def log_since(service: Daemon, mark: dict[str, Any], probed: Iterable[str] = ())
     """
     lines: list[str] = []
     journal = host_commands.which("journalctl")
-    if journal and os.path.isdir("/run/systemd/system"):  # sd_booted(3)
+    if journal and os.path.isdir(SYSTEMD):
         since = ["--since", f"@{mark['time']:.0f}", "--no-pager", "-q", "-o", "cat", "-n", str(MORE)]
         units = [word for unit in service.about["units"] for word in ("-u", unit)]
         try:

@@ -10,11 +10,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import _dualstack_dns_address as dns_address
-import _dualstack_dns_values as dns_values
+import _dualstack_dns_parts as dns_parts
+import _dualstack_mail_ask as mail_ask
 import _dualstack_plugins as plugins
 import _dualstack_service_audit as service_audit
 import _dualstack_service_outside as service_outside
 import _dualstack_service_place as service_place
+import _dualstack_service_sending as service_sending
 import _dualstack_service_settings as service_settings
 import _dualstack_settings as settings
 from salt.exceptions import SaltInvocationError
@@ -118,10 +120,20 @@ def place(pillar: Pillar, key: str | None, address: str | None = None) -> servic
     address
         The IPv6 address that is published, if it is not to be taken from the pillar.
     """
-    dns, tunnel = (settings.beside(pillar, key, part) if key else {} for part in ("dns", "tunnel"))
-    names = dns.get("names")
-    told = [dns_values.canonical(each) for each in names or [] if dns_values.is_host_name(each)]
-    return service_place.here(told, address or dns_address.published(dns, tunnel))
+    dns = settings.value_beside(pillar, key, "dns") if key else None
+    tunnel = settings.beside(pillar, key, "tunnel") if key else {}
+    return service_place.here(dns_parts.names(dns), address or dns_address.published(dns, tunnel))
+
+
+def lookups(pillar: Pillar, key: str | None) -> mail_ask.Lookups:
+    """
+    Questions to the DNS, for which the name servers of ``dns`` beside the services are asked first.
+
+    pillar, key
+        As for :py:func:`one`. A key that is no text is refused elsewhere.
+    """
+    dns = settings.value_beside(pillar, key, "dns") if key and isinstance(key, str) else None
+    return mail_ask.Lookups(service_sending.servers_of(dns))
 
 
 def prober(pillar: Pillar, key: str | None) -> Any:
@@ -143,7 +155,12 @@ def refuse_outside(pillar: Pillar, key: str | None, minion: str) -> None:
     minion
         The id of this minion.
     """
-    for word, place in (("prober", "verify:prober"), ("address", "dns:address")) if key else ():
-        value = settings.value_beside(pillar, str(key), place)
-        for each in service_outside.errors(minion, **{word: value}):
-            raise SaltInvocationError(f"{settings.place_beside(str(key), place)}: {each}")
+    if not key:
+        return
+    values = {
+        "verify:prober": settings.value_beside(pillar, key, "verify:prober"),
+        "dns:address": dns_parts.address(settings.value_beside(pillar, key, "dns")),
+    }
+    for place, value in values.items():
+        for each in service_outside.errors(minion, **{place.partition(":")[2]: value}):
+            raise SaltInvocationError(f"{settings.place_beside(key, place)}: {each}")

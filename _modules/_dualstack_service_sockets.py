@@ -18,7 +18,7 @@ import socket
 import struct
 import sys
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from salt.exceptions import SaltInvocationError
 
@@ -42,11 +42,47 @@ REQUEST = struct.Struct("=BB2xI48x")
 # inet_diag_msg: family, port, address, the bound interface, user, inode. Port and address are in network byte order,
 # the rest in the host's.
 ANSWER = struct.Struct("=B3x2s2x16s16xI8x12xII")
+CONNECTED = struct.Struct("=B3x2s2s16s16sI8x16xI")  # the same, with the other end in place of the user
+ESTABLISHED = 1  # TCP_ESTABLISHED, net/tcp_states.h
 
 BUFFER = 1 << 17  # the parts of a dump are never longer than 32 KiB
 PATIENCE = 5.0  # seconds for an answer that usually takes microseconds
 ATTEMPTS = 5  # while the tables change during the dump
 NAMED = 10  # the number of ports named in a sentence
+
+
+class Connected(NamedTuple):
+    """A TCP connection: an address of IPv4 in a socket of IPv6 is one of IPv4."""
+
+    family: str
+    own: str
+    port: int
+    remote: str
+    remote_port: int
+    interface: str  # the one that it is bound to, or that of its link-local address
+    pids: tuple[int, ...]
+
+
+def connected() -> tuple[list[Connected], list[str]]:
+    """
+    Every established TCP connection of this host, and a sentence for each fact that could not be determined.
+    """
+    unseen: list[str] = []
+    try:
+        answers, whole = _dump("tcp", ESTABLISHED)
+        rows = [_ends(answer) for answer in answers]
+        if not whole:
+            unseen.append("The kernel's table of connections changed whenever it was read: one may be missing.")
+    except OSError as error:
+        rows = _ends_of_proc()
+        why = error.strerror or str(error)
+        unseen.append(f"sock_diag(7) reports no connections ({why}): read from /proc/net/tcp, without interfaces.")
+    holders = _holders() if rows else {}
+    found = []
+    for family, own, port, remote, remote_port, interface, inode in rows:
+        pids = tuple(sorted(holders.get(inode, ())))
+        found.append(Connected(family, own, port, remote, remote_port, interface, pids))
+    return found, unseen
 
 
 def listening() -> dict[str, Any]:
@@ -162,6 +198,16 @@ def process(pid: int) -> dict[str, Any]:
     }
 
 
+def title(pid: int) -> str:
+    """
+    The whole command line of a process, which it may have written over.
+
+    pid
+        Its number.
+    """
+    return _text(_read(f"/proc/{pid}/cmdline")).replace("\0", " ").strip()
+
+
 def _unit(cgroups: str) -> str:
     """
     The unit in lines of cgroups(7), as `0::/system.slice/ssh.service`, or `1:name=systemd:...` of version 1.
@@ -187,7 +233,7 @@ def _unit(cgroups: str) -> str:
 def _rows(transport: str, unseen: list[str]) -> list[tuple]:
     """The rows of one transport; what could not be read is reported in `unseen`."""
     try:
-        answers, whole = _dump(transport)
+        answers, whole = _dump(transport, TRANSPORTS[transport][1])
     except OSError as error:
         why = error.strerror or str(error)
         return _rows_of_proc(transport, f"sock_diag(7) reports nothing about {transport} ({why})", unseen)
@@ -196,9 +242,9 @@ def _rows(transport: str, unseen: list[str]) -> list[tuple]:
     return [_row(answer) for answer in answers]
 
 
-def _dump(transport: str) -> tuple[list[bytes], bool]:
+def _dump(transport: str, state: int) -> tuple[list[bytes], bool]:
     """The answers of sock_diag(7) for both families, and whether they are one consistent view."""
-    protocol, state = TRANSPORTS[transport]
+    protocol = TRANSPORTS[transport][0]
     found = []
     whole = True
     for family in ADDRESS_FAMILIES.values():
@@ -254,6 +300,19 @@ def _row(answer: bytes) -> tuple:
     return (*_place(family, address, int.from_bytes(port, "big")), _interface(index), v6only, inode, uid)
 
 
+def _ends(answer: bytes) -> tuple:
+    """Both ends of a connection, the interface, and the inode."""
+    family, port, remote_port, own, remote, index, inode = CONNECTED.unpack_from(answer)
+    one, other = _end(family, own, port), _end(family, remote, remote_port)
+    return (*one, *other[1:], _interface(index), inode)
+
+
+def _end(family: int, address: bytes, port: bytes) -> tuple[str, str, int]:
+    if family == socket.AF_INET6 and (mapped := ipaddress.IPv6Address(address).ipv4_mapped):
+        family, address = socket.AF_INET, mapped.packed
+    return _place(family, address, int.from_bytes(port, "big"))
+
+
 def _attributes(answer: bytes) -> dict[int, bytes]:
     """The attributes after an answer, rtnetlink(3)."""
     found = {}
@@ -297,13 +356,30 @@ def _rows_of_proc(transport: str, why: str, unseen: list[str]) -> list[tuple]:
 
 
 def _row_of_proc(transport: str, family: int, words: list[str]) -> tuple | None:
-    address, _, port = words[1].partition(":")
     if int(words[3], 16) != TRANSPORTS[transport][1]:
         return None
-    # Printed as numbers of 32 bits in the host's byte order, while the port is a number for readers.
-    numbers = [int(address[i : i + 8], 16).to_bytes(4, sys.byteorder) for i in range(0, len(address), 8)]
     uid, inode = int(words[7]), int(words[9])
-    return (*_place(family, b"".join(numbers), int(port, 16)), "", None, inode, uid)
+    address, port = _printed(words[1])
+    return (*_place(family, address, int.from_bytes(port, "big")), "", None, inode, uid)
+
+
+def _printed(word: str) -> tuple[bytes, bytes]:
+    """An address and a port: numbers of 32 bits in the host's byte order, while the port is a number for readers."""
+    address, _, port = word.partition(":")
+    numbers = [int(address[i : i + 8], 16).to_bytes(4, sys.byteorder) for i in range(0, len(address), 8)]
+    return b"".join(numbers), bytes.fromhex(port)
+
+
+def _ends_of_proc() -> list[tuple]:
+    """As `_ends`, from /proc/net/tcp: without the interface."""
+    found = []
+    for family, suffix in ((socket.AF_INET, ""), (socket.AF_INET6, "6")):
+        with contextlib.suppress(OSError), open(f"/proc/net/tcp{suffix}", encoding="ascii") as stream:
+            for words in map(str.split, list(stream)[1:]):
+                if int(words[3], 16) == ESTABLISHED:
+                    one, other = (_end(family, *_printed(word)) for word in words[1:3])
+                    found.append((*one, *other[1:], "", int(words[9])))
+    return found
 
 
 # --------------------------------------------------------------------------------------------------------------

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     __opts__: dict[str, Any] = {}
     __pillar__: dict[str, Any] = {}
 
+# The argument by which the state says which kernel parameters states before it would have set, if they did more than
+# predict.
+PROMISED = "__promised__"
+
 __virtualname__ = "service_listen"
 
 
@@ -236,12 +240,17 @@ def dual_stack(
     known = plugins.services(__salt__)
     own = {key: each for key, each in kwargs.items() if not converge.is_salts_own(key)}
     given = {**_given(ports=ports, protocols=protocols, names=names, probe=probe, timeout=timeout), **own}
+    lookups = service_pillar.lookups(__pillar__, pillar)
 
     def wanted() -> converge.Plan:
         value = service_pillar.bindv6only(__pillar__, pillar) if bindv6only is None else bindv6only
         settings = {**service_pillar.one(__pillar__, pillar, name, known), **given}
         service_settings.refuse({name: settings}, known)
-        return service_change.plan(known, name, settings, value, service_pillar.place(__pillar__, pillar, address))
+        place = service_pillar.place(__pillar__, pillar, address)
+        made = service_change.plan(known, name, settings, value, place, lookups)
+        if service_audit.PARAMETER not in kwargs.get(PROMISED, [service_audit.PARAMETER]):
+            service_change.refuse_what_the_kernel_does_not_bear(made)
+        return made
 
     change = converge.Change(
         f"{service_change.PART}{name}",
@@ -249,8 +258,40 @@ def dual_stack(
         lambda made: service_change.apply(known, made),
         lambda made: service_change.undo(known, made),
         lambda: service_settings.bound({**service_pillar.one(__pillar__, pillar, name, known), **given}),
+        lambda made: service_change.before(known, made),
     )
-    return converge.run(name, change, {}, converge.tested(test, __opts__))
+    salts = {key: each for key, each in kwargs.items() if converge.is_salts_own(key)}
+    return converge.run(name, change, salts, converge.tested(test, __opts__))
+
+
+def sending(name: str, pillar: str | None = None, test: bool | None = None, **kwargs: Any) -> dict[str, Any]:
+    """
+    Let a mail server send over IPv6 if others will take it, as the state ``service_listen.sending`` does.
+
+    name
+        The service.
+    pillar
+        The key of the services' settings in the pillar, ``ipv6:services``.
+    test
+        Only report what would change; by default as Salt is configured.
+    kwargs
+        Salt's own; others are refused.
+
+    Returns what the state returns. Raises nothing.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' service_listen.sending postfix pillar=ipv6:services
+    """
+    predicted = converge.tested(test, __opts__)
+    refused = converge.look(name, lambda: converge.Finding(True, ""), kwargs)
+    done = dual_stack(name, pillar=pillar, test=predicted) if refused["result"] else refused
+    if predicted and done["changes"]:
+        said = "over which families it sends is judged once the records of this run are published: not known before"
+        return {**done, "changes": {}, "comment": f"{name}: {said}"}
+    return done
 
 
 def unharmed(
@@ -361,7 +402,8 @@ def answering(
             service_place.refuse_one_family(place)
         verdicts = service_judgement.of_service(service_questions.of(known, name, wanted, place))
         wrong = service_judgement.faults(verdicts)
-        lines = [*service_judgement.heard(verdicts), *wrong, *service_judgement.remarks(verdicts)]
+        # What is wrong first: it is the line that the proof repeats.
+        lines = [*wrong, *service_judgement.heard(verdicts), *service_judgement.remarks(verdicts)]
         return converge.Finding(not wrong, "\n".join(lines))
 
     return converge.look(name, find, kwargs, f"{name} was not asked" if converge.tested(test, __opts__) else "", asked)
@@ -383,7 +425,7 @@ def reachable(
     name
         The name of the result.
     prober
-        The id of a minion of the same master, or ``master``. Without one, nothing is proven, and the comment says so.
+        The id of a minion of the same master, or ``master``. Without one, nothing is proven: the result is ``None``.
     services
         As in the pillar ``ipv6:services``.
     address
@@ -416,7 +458,7 @@ def reachable(
     def find() -> converge.Finding:
         wanted = declared()
         published = _published(pillar, tunnel) if address is None and asked is not None and wanted else address
-        master = service_outside.Master(__salt__["publish.publish"], __salt__["publish.runner"], __opts__)
+        master = service_outside.Master(__salt__["publish.runner"], __opts__)
         return service_outside.reach(known, master, asked, wanted, published)
 
     untried = f"{asked} was not asked" if converge.tested(test, __opts__) and asked is not None else ""
@@ -437,5 +479,6 @@ def _published(pillar: str | None, tunnel: str | None) -> str | None:
     if tunnel:
         return dns_address.published({}, __salt__["he_tunnel.status"](tunnel)["configured"] or {})
     if pillar:
-        return dns_address.published(*(settings.beside(__pillar__, pillar, part) for part in ("dns", "tunnel")))
+        dns = settings.value_beside(__pillar__, pillar, "dns")
+        return dns_address.published(dns, settings.beside(__pillar__, pillar, "tunnel"))
     return None

@@ -95,8 +95,25 @@ def dual_stack(
     """
     asked = {"ports": ports, "protocols": protocols, "names": names, "probe": probe, "address": address}
     given = {**asked, "timeout": timeout, "bindv6only": bindv6only, "pillar": pillar}
-    done: dict[str, Any] = __salt__["service_listen.dual_stack"](name, **given, test=_test(kwargs), **kwargs)
+    done: dict[str, Any] = __salt__["service_listen.dual_stack"](
+        name, **given, test=_test(kwargs), __ended__=_ended(), __promised__=_promised(), **kwargs
+    )
     return done
+
+
+def sending(name: str, pillar: str | None = None, **kwargs: Any) -> dict[str, Any]:
+    """
+    A mail server that listens on both families sends over IPv6 if others will take it, and over IPv4 only otherwise.
+
+    name
+        The service.
+    pillar
+        The key of the services' settings in the pillar, ``ipv6:services``.
+
+    This is :py:func:`dual_stack` once more, after DNS records were published in the same run. Under ``test=True`` the
+    result is ``None`` where it would change something now: what holds then is not known.
+    """
+    return __salt__["service_listen.sending"](name, pillar, test=_test(kwargs), __ended__=_ended(), **kwargs)
 
 
 def unharmed(
@@ -185,9 +202,8 @@ def reachable(
     name
         The state's name in the report.
     prober
-        The id of a minion of the same master, or ``master``. The master has to permit it (``peer``, ``peer_run``);
-        where it does not, the comment says what is missing. Without a prober, nothing is proven, and the comment
-        says so.
+        The id of a minion of the same master, or ``master``. The master has to permit it (``peer_run``);
+        where it does not, the comment says what is missing. Without a prober the result is ``None``: nothing is proven.
     services
         As in the pillar ``ipv6:services``.
     address
@@ -210,3 +226,20 @@ def _test(kwargs: dict[str, Any]) -> bool:
     """Whether to predict only: if the whole run does, or this state has ``- test: true``."""
     asked = kwargs.pop("test", False)
     return bool(__opts__["test"] or asked)
+
+
+def _promised() -> list[str]:
+    """The kernel parameters that states before this one have set, or would have, where a run only predicts."""
+    before = (globals().get("__running__") or {}).items()
+    return [
+        each["name"]
+        for tag, each in before
+        if tag.startswith("ipv6_|-") and tag.endswith("_|-parameter") and each["result"] is not False
+    ]
+
+
+def _ended() -> bool:
+    """Whether a later state ends the transaction of this run: until then, all is kept or put back together."""
+    over = {each.get("__id__") for each in (globals().get("__running__") or {}).values()}
+    chunks = globals().get("__lowstate__") or ()
+    return any((each["state"], each["fun"]) == ("ipv6", "managed") and each["__id__"] not in over for each in chunks)

@@ -222,9 +222,17 @@ def started(case: str) -> Iterator[None]:
     try:
         daemons.run("service", name, "start", check=False)
         daemons.wait_for(number, family="ipv6" if daemons.answers(number, "ipv6") else "ipv4")
+        wait(lambda: steady(number), case)
         yield
     finally:
         daemons.stop(name, number)
+
+
+def steady(port: int) -> bool:
+    """Whether a daemon has come up: some bind one family after the other."""
+    first = daemons.families(port)
+    time.sleep(0.3)
+    return bool(first) and daemons.families(port) == first
 
 
 def wait(ready: Callable[[], bool], what: str) -> None:

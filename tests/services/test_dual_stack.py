@@ -172,6 +172,21 @@ def test_split_listeners_need_the_parameter_now_and_at_boot(
     assert daemons.families(5222) == ["ipv4"]
 
 
+def test_split_listeners_are_right_until_the_next_boot(ipv4_only: Any, converge: Any) -> None:
+    ipv4_only("ejabberd")
+    daemons.bindv6only(1)
+    given = {"ports": [5222], "listeners": "split"}
+    assert converge("ejabberd", **given)["result"] is True
+    said = (
+        "net.ipv6.bindv6only is 1 now and 0 at the next boot, after which it would lose a family on tcp/5222, or not st"
+    )
+    for boot, told in ((1, False), (0, True)):
+        daemons.bindv6only(1, boot)
+        for test in (True, False):
+            done = converge("ejabberd", test=test, **given)
+            assert (done["result"], done["changes"], said in done["comment"]) == (True, {}, told), done["comment"]
+
+
 def test_split_listeners_are_refused_where_the_parameter_is_not_to_be_set(ipv4_only: Any, converge: Any) -> None:
     ipv4_only("ejabberd")
     done = converge("ejabberd", test=True, ports=[5222], listeners="split")

@@ -68,6 +68,13 @@ def on(modules: Any, port: int) -> list[dict[str, Any]]:
     return [each for each in modules.service_listen.sockets()["sockets"] if each["port"] == port]
 
 
+def users_of(sockets: list[dict[str, Any]]) -> set[str]:
+    """The users of all processes that hold these."""
+    uids = {uid for each in sockets for pid in each["pids"] for uid in service_sockets.process(pid)["uids"]}
+    # Dovecot has a child of this user, once somebody has connected.
+    return {pwd.getpwuid(each).pw_name for each in uids} - {"dovenull"}
+
+
 @pytest.fixture
 def serve(modules: Any) -> Iterator[Serve]:
     """Starts a program that listens; returns what is said of its port, with the number of its process."""
@@ -121,14 +128,13 @@ def test_the_sockets_of_debians_daemons_are_theirs(name: str, modules: Any) -> N
     config.write_text(text + added)
     try:
         daemons.start(about["init"], port)
+        # A worker is its own user's only some time after the port is open.
+        daemons.wait_until(lambda: users_of(on(modules, port)) == users)
         sockets = on(modules, port)
-        holding = [service_sockets.process(pid)["uids"] for each in sockets for pid in each["pids"]]
     finally:
         daemons.stop(about["init"], port)
         config.write_text(text)
     assert {each["service"] for each in sockets} == {name}
-    seen = {pwd.getpwuid(each).pw_name for uids in holding for each in uids}
-    assert seen - {"dovenull"} == users  # Dovecot has a child of this user, once somebody has connected
     assert all(each["holder"].startswith(f"{name} (process ") for each in sockets)
     assert users <= {"root", *about["users"]}
 

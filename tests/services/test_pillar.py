@@ -25,7 +25,7 @@ def call(modules: Any, function: str, name: str, pillar: Any, *arguments: dict[s
 @pytest.mark.parametrize("through_json", [False, True], ids=["YAML", "JSON"])
 def test_a_service_is_converged_and_asked(through_json: bool, ipv4_only: Any, modules: Any) -> None:
     ipv4_only("postfix")
-    pillar: Any = {"services": {"postfix": {**POSTFIX, "protocols": {25: "smtp"}}, "apache2": None}}
+    pillar: Any = {"services": {"postfix": {**POSTFIX, "protocols": {25: "smtp"}, "send": "both"}, "apache2": None}}
     if through_json:  # as over salt-ssh: the keys that are numbers are text then
         pillar = json.loads(json.dumps(pillar))
     before = call(modules, "answering", "postfix", pillar)
@@ -57,15 +57,31 @@ def test_arguments_win(ipv4_only: Any, modules: Any) -> None:
 
 
 def test_the_value_that_will_hold_is_that_of_the_pillar(ipv4_only: Any, modules: Any) -> None:
-    """Which is not the live one in a run that sets it before, or that only predicts."""
+    """Which is not the live one yet where a state before this one sets it in a run, and here only predicts."""
     ipv4_only("ejabberd")
     services = {"ejabberd": {"ports": [5222, 5269], "listeners": "split"}}
-    predicted = call(modules, "dual_stack", "ejabberd", {"services": services, "sysctl": {PARAMETER: 1}}, test=True)
-    assert predicted.result is None, predicted.comment
-    refused = call(modules, "dual_stack", "ejabberd", {"services": services, "sysctl": {PARAMETER: 0}}, test=True)
+    parameter = {"A": {"ipv6": ["parameter", {"name": PARAMETER}, {"value": 1}]}}
+
+    def predicted(sysctl: dict[str, Any], *arguments: Any, before: Any = parameter) -> Any:
+        state = {"service_listen": ["dual_stack", {"name": "ejabberd"}, {"pillar": KEY}, *arguments]}
+        pillar = {"ipv6": {"services": services, **sysctl}}
+        return modules.state.high({**before, "B": state}, pillar=pillar, test=True)[-1 if before else 0]
+
+    one = {"sysctl": {PARAMETER: 1}}
+    assert predicted(one).result is None
+    assert predicted({}, {"bindv6only": 1}).result is None
+    refused = predicted({"sysctl": {PARAMETER: 0}})
     assert (refused.result, f"{PARAMETER} is 0; this needs 1" in refused.comment) == (False, True)
-    won = {"bindv6only": 1}
-    assert call(modules, "dual_stack", "ejabberd", {"services": services}, won, test=True).result is None
+    # Where no state sets it, a run would fail: so it is said now.
+    for sysctl, arguments in ((one, []), ({}, [{"bindv6only": 1}])):
+        alone = predicted(sysctl, *arguments, before={})
+        assert (alone.result, f"ejabberd: {PARAMETER} is 0 now, and has to be 1" in alone.comment) == (False, True)
+    daemons.bindv6only(1, 0)
+    alone = predicted(one, before={})
+    assert (alone.result, f"ejabberd: {PARAMETER} is 0 at the next boot" in alone.comment) == (False, True)
+    # And a door that is called by hand only shows what would be changed.
+    given = {"ports": [5222, 5269], "listeners": "split", "bindv6only": 1, "test": True}
+    assert modules.service_listen.dual_stack("ejabberd", **given)["result"] is None
 
 
 def test_nobody_is_harmed(modules: Any, request: pytest.FixtureRequest) -> None:
@@ -92,14 +108,14 @@ def test_who_is_to_look_from_outside(modules: Any) -> None:
     services = {"dovecot": {"ports": [143]}}
     prober = {"services": services, "verify": {"prober": "prober"}}
     for pillar, arguments, result, said in (
-        ({"services": services}, [], True, "skipped: no prober is named; whether this host is reachable"),
-        ({"verify": {"prober": "prober"}}, [], True, "skipped: no service is declared that prober could connect to"),
-        (prober, [], False, "this host has no master now, and only a master could make prober connect to it"),
+        ({"services": services}, [], None, "not tried: no prober is named; whether this host is reachable"),
+        ({"verify": {"prober": "prober"}}, [], None, "not tried: no service is declared that prober could connect to"),
+        (prober, [], None, "not tried: this host has no master now, and only a master could make prober connect"),
         (
             prober,
             [{"prober": "other"}],
-            False,
-            "this host has no master now, and only a master could make other connect",
+            None,
+            "not tried: this host has no master now, and only a master could make other connect",
         ),
         ({"verify": {"prober": "server"}}, [], False, "ipv6:verify:prober: server is this host itself"),
         (

@@ -211,7 +211,7 @@ def test_a_mail_server_on_single_addresses_of_both_families(run: Any, converge: 
     run("postfix")
     daemons.wait_until(lambda: modules.service_listen.answering("postfix")["result"])
     for given in ({}, {"ports": [25]}):
-        done = converge("postfix", **given, **PILLAR)
+        done = converge("postfix", send="both", **given, **PILLAR)
         assert (done["result"], done["changes"]) == (True, {}), done["comment"]
     assert not [each for each in modules.ipv6.report(as_data=True)["problems"] if each["of"] == "postfix"]
 
@@ -227,7 +227,7 @@ def test_a_mail_server_on_a_single_address_of_ipv4(run: Any, converge: Any, modu
 def test_companions_are_converged_where_every_port_answers(run: Any, converge: Any, modules: Any) -> None:
     postfix("mynetworks = 127.0.0.0/8")
     run("postfix", 25)
-    done = twice(converge, "postfix", ports=[25])
+    done = twice(converge, "postfix", ports=[25], send="both")
     assert list(done["changes"]) == ["/etc/postfix/main.cf"]
     assert "[::1]/128" in daemons.run("postconf", "-h", "mynetworks")
 

@@ -32,15 +32,17 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The addresses that a prober was asked to connect to."""
     addresses: list[str] = []
 
-    def publish(target: str, function: str, arguments: Any, **how: Any) -> Any:
-        addresses.append(arguments[0]["host"])
-        return {target: {"result": True, "comment": ""}}
+    def runner(function: str, arguments: Any, **how: Any) -> Any:
+        targets = arguments[0]["targets"]
+        addresses.extend(address for address, _ in targets)
+        reached = {"result": True, "comment": "connects"}
+        return {"token": "", "answers": [{"address": address, "port": port, **reached} for address, port in targets]}
 
     def status(name: str) -> dict[str, Any]:
         known = {"he0": {"address": "2001:db8:7::2/64", "source": TUNNEL}, "he1": None}
         return {"configured": known[name]}
 
-    functions = {"publish.publish": publish, "publish.runner": print, "he_tunnel.status": status}
+    functions = {"publish.runner": runner, "he_tunnel.status": status}
     monkeypatch.setattr(service_listen, "__salt__", {**Toy.functions(), **functions}, raising=False)
     opts = {"id": "server", "master_uri": "tcp://192.0.2.9:4506", "test": False}
     monkeypatch.setattr(service_listen, "__opts__", opts, raising=False)
@@ -96,7 +98,7 @@ def test_the_pillar_says_whom_to_ask_for_what(
     assert other["comment"].startswith("tested from other:\n")
     assert asked[2:] == [FOUR, "2001:db8::9"]
     nothing = service_listen.reachable("outside", services={}, pillar="my:services")
-    assert nothing["comment"] == "skipped: no service is declared that prober could connect to"
+    assert nothing["comment"] == "not tried: no service is declared that prober could connect to"
 
 
 def test_in_test_mode_nobody_is_asked(asked: list[str]) -> None:
@@ -107,7 +109,7 @@ def test_in_test_mode_nobody_is_asked(asked: list[str]) -> None:
     assert (done["result"], asked) == (None, [])
     assert service_listen.reachable("outside", prober="prober", services=SERVICES, test=False)["result"] is True
     nobody = service_listen.reachable("outside", services=SERVICES, test=True)
-    assert (nobody["result"], nobody["comment"].split(":")[0]) == (True, "skipped")
+    assert (nobody["result"], nobody["comment"].split(":")[0]) == (None, "not tried")
 
 
 def test_arguments_that_are_unknown_are_refused(asked: list[str]) -> None:
@@ -129,7 +131,9 @@ def test_a_service_that_answers_is_told_with_its_banner(asked: list[str], monkey
     monkeypatch.setattr(service_listen.service_judgement.service_probe, "probe_all", probe_all)
     done = service_listen.answering("ssh", ports=[22])
     assert done["result"] is False
-    assert done["comment"].startswith(f"tcp/22 on {FOUR}: SSH-2.0\ntcp/22 on {SIX}: not in this protocol: HTTP/1.1\n")
+    wrong, *heard = done["comment"].splitlines()
+    assert wrong.startswith("tcp/22 answers over IPv4, but not over IPv6: "), "the proof repeats the first line"
+    assert heard[:2] == [f"tcp/22 on {FOUR}: SSH-2.0", f"tcp/22 on {SIX}: not in this protocol: HTTP/1.1"]
     assert service_listen.answering("ssh", protocols={22: "tcp"}, addresses=[FOUR])["result"] is True
     assert whom == [[(FOUR, 22, "ssh", ""), (SIX, 22, "ssh", "")], [(FOUR, 22, "tcp", "")]]
     assert service_listen.answering("ssh", test=True)["comment"] == "ssh was not asked"
@@ -168,7 +172,7 @@ def test_a_service_is_converged_with_what_is_given_and_what_stands_in_the_pillar
 ) -> None:
     planned: list[Any] = []
 
-    def plan(known: Any, name: str, settings: Any, value: Any, place: Any) -> Any:
+    def plan(known: Any, name: str, settings: Any, value: Any, place: Any, _lookups: Any) -> Any:
         planned.append((name, settings, value, place.names, place.addresses["ipv6"]))
         raise SaltInvocationError("planned")
 
@@ -185,6 +189,35 @@ def test_a_service_is_converged_with_what_is_given_and_what_stands_in_the_pillar
         ("ssh", {"ports": [22], "timeout": 5}, 1, ["www.example.org"], [TUNNEL]),
         ("ssh", {"ports": [2222], "timeout": 5}, 0, ["www.example.org"], ["2001:db8::9"]),
     ]
+
+
+@pytest.mark.parametrize(
+    ("done", "test", "result", "changes"),
+    [
+        ({"result": True, "changes": {"master.cf": "x"}, "comment": "changed"}, False, True, {"master.cf": "x"}),
+        ({"result": None, "changes": {"master.cf": "x"}, "comment": "would be changed"}, True, None, {}),
+        ({"result": True, "changes": {}, "comment": "as declared"}, True, True, {}),
+        ({"result": False, "changes": {}, "comment": "not installed"}, True, False, {}),
+    ],
+    ids=["run", "unknown", "right", "wrong"],
+)
+def test_what_will_be_published_is_not_known_before(
+    done: Any, test: bool, result: Any, changes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def dual_stack(*given: Any, **named: Any) -> Any:
+        asked.append((given, named))
+        return {"name": "postfix", **done}
+
+    monkeypatch.setattr(service_listen, "__opts__", {"test": False}, raising=False)
+    monkeypatch.setattr(service_listen, "dual_stack", dual_stack)
+    found = service_listen.sending("postfix", "my:services", test=test)
+    assert (found["result"], found["changes"]) == (result, changes)
+    assert ("is judged once the records of this run are published" in found["comment"]) is (result is None)
+    assert asked == [(("postfix",), {"pillar": "my:services", "test": test})]
+    assert service_listen.sending("postfix", oops=1)["comment"] == "unknown argument: oops"
+    assert len(asked) == 1
 
 
 def test_wrong_settings_in_the_pillar_are_named_by_every_state(
