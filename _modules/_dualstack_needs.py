@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import _dualstack_dns_parts as dns_parts
 import _dualstack_host_commands as host_commands
 from salt.exceptions import SaltInvocationError
 
@@ -32,7 +33,7 @@ NEEDS = ("tunnel", "ifupdown", "firewall", "netaddr", "dns")
 Version = Callable[[str], str]  # pkg.version: the version of a package, empty if it is not installed
 
 
-def missing(need: Any, lookup: Any, ipv6: Mapping[str, Any], version: Version, python: str) -> dict[str, Any]:
+def missing(need: Any, lookup: Any, pillar: Any, version: Version, python: str) -> dict[str, Any]:
     """
     What a host lacks for a part of the pillar.
 
@@ -40,8 +41,8 @@ def missing(need: Any, lookup: Any, ipv6: Mapping[str, Any], version: Version, p
         One of ``NEEDS``.
     lookup
         The names on this OS family: ``packages``.
-    ipv6
-        The pillar, whose ``lookup`` takes precedence, and whose ``dns:provider`` decides which libraries are needed.
+    pillar
+        ``ipv6``, whose ``lookup`` takes precedence, and whose ``dns:provider`` decides which libraries are needed.
     version
         Salt's ``pkg.version``.
     python
@@ -51,6 +52,7 @@ def missing(need: Any, lookup: Any, ipv6: Mapping[str, Any], version: Version, p
     Returns ``there``, a sentence if nothing is missing, else an empty text; ``lacks``, the opposite; ``packages``,
     ``distributions`` and ``answers``. Raises ``SaltInvocationError``.
     """
+    ipv6 = pillar if isinstance(pillar, Mapping) else {}
     packages: dict[str, Any] = {}
     for given in (lookup, ipv6.get("lookup")):
         own = given.get("packages") if isinstance(given, Mapping) else None
@@ -63,8 +65,7 @@ def missing(need: Any, lookup: Any, ipv6: Mapping[str, Any], version: Version, p
         there = os.access(IFUP, os.X_OK)
         return _found([] if there else [IFUP], IFUP, packages=_names(need, packages))
     if need in ("netaddr", "dns"):
-        dns = ipv6.get("dns")
-        lexicon = isinstance(dns, Mapping) and dns.get("provider") == "lexicon"
+        lexicon = any(each.get("provider") == "lexicon" for _, each in dns_parts.entries(ipv6.get("dns")))
         libraries = ["netaddr"] if need == "netaddr" else ["dnspython", *(["lexicon"] if lexicon else [])]
         return _libraries(libraries, packages, python)
     raise SaltInvocationError(f"need: {need!r} is not one of {', '.join(NEEDS)}")

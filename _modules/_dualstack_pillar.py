@@ -10,13 +10,19 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import _dualstack_converge as converge
+import _dualstack_dns_address as dns_address
+import _dualstack_dns_parts as dns_parts
+import _dualstack_dns_ptr as dns_ptr
 import _dualstack_dns_settings as dns_settings
 import _dualstack_firewall_addresses as firewall_addresses
 import _dualstack_firewall_ruleset as firewall_ruleset
 import _dualstack_firewall_wanted as firewall_wanted
+import _dualstack_host_management_settings as host_management_settings
 import _dualstack_pillar_parts as pillar_parts
 import _dualstack_plugins as plugins
 import _dualstack_service_settings as service_settings
+import _dualstack_settings as settings
+import _dualstack_transaction_wanted as transaction_wanted
 import _dualstack_tunnel_stack as tunnel_stack
 import _dualstack_words as words
 
@@ -27,10 +33,15 @@ PARTS = {
     "sysctl": "kernel parameters",
     "services": "services",
     "verify": "what proves that IPv6 works",
-    "dns": "where the AAAA records are published",
+    "dns": "where the AAAA records are published",  # or a list of such mappings
 }
-MAPPINGS = {**PARTS, "lookup": "what is called otherwise on this host"}
-KEYS = (*PARTS, "sysctl_except", "lookup")
+MAPPINGS = {
+    **PARTS,
+    "manage": "who manages this host",
+    "confirm": "how a run is confirmed",
+    "lookup": "what is called otherwise on this host",
+}
+KEYS = (*PARTS, "sysctl_except", "manage", "confirm", "lookup")
 LONGEST = 600  # characters of one sentence
 
 # Characters that files and commands do not accept: control characters and surrogates.
@@ -77,7 +88,7 @@ def _part_errors(part: Any, value: Any, known: Known) -> Iterator[str]:
     path = f"ipv6:{part}"
     if part not in KEYS:
         yield f"{path}: {words.unknown(part, KEYS)}"
-    elif part in MAPPINGS and not isinstance(value, dict):
+    elif part in MAPPINGS and not isinstance(value, dict) and not (part == "dns" and isinstance(value, list)):
         yield f"{path}: expected a mapping of {MAPPINGS[part]}, found {_kind(value)}"
     elif odd := list(_odd(value, path)):
         yield from odd
@@ -98,7 +109,9 @@ def _said(part: str, value: Any, known: Known) -> list[str]:
         "dns": lambda dns: dns_settings.errors(dns, known.providers),
         "sysctl": pillar_parts.sysctl_errors,
         "verify": pillar_parts.verify_errors,
+        "confirm": transaction_wanted.errors,
         "sysctl_except": pillar_parts.name_errors,
+        "manage": host_management_settings.errors,
         "lookup": pillar_parts.lookup_errors,
     }
     # Libraries that Salt's Python lacks are installed later in the same run.
@@ -152,16 +165,26 @@ def _short(sentence: str) -> str:
     return f"{sentence[: LONGEST // 2]} ... {sentence[-LONGEST // 2 :]}"
 
 
-def _address_errors(dns: dict[str, Any], tunnel: dict[str, Any] | None) -> Iterator[str]:
-    """The published address has to be one of the tunnel's."""
-    address = dns.get("address")
+def _address_errors(dns: Any, tunnel: dict[str, Any] | None) -> Iterator[str]:
+    """The published address has to be one of the tunnel's, and the zone of its PTR record has to contain it."""
+    found = dns_parts.entries(dns)
+    place = next((key for key, each in found if each.get("address") is not None), found[0][0])
+    address = dns_parts.address(dns)
     if tunnel is None:
         if address is None:
-            yield "ipv6:dns:address: missing; there is no tunnel whose address could be published"
-        return
-    held = [ipaddress.IPv6Interface(each).ip for each in [tunnel["address"], *tunnel.get("addresses", [])]]
-    if address is not None and ipaddress.IPv6Address(address) not in held:
-        yield f"ipv6:dns:address: {address} is not one of the tunnel's addresses ({', '.join(map(str, held))})"
+            yield f"{settings.told(place)}:address: missing; there is no tunnel whose address could be published"
+            return
+    else:
+        held = [ipaddress.IPv6Interface(each).ip for each in [tunnel["address"], *tunnel.get("addresses", [])]]
+        if address is not None and ipaddress.IPv6Address(address) not in held:
+            yield (
+                f"{settings.told(place)}:address: {address} is not one of the tunnel's addresses "
+                f"({', '.join(map(str, held))})"
+            )
+            return
+    published = dns_address.published(dns, tunnel or {})
+    for key, each in found:
+        yield from (f"{settings.told(key)}:ptr:{said}" for said in dns_ptr.address_errors(each.get("ptr"), published))
 
 
 def unsupported(pillar: Any, supported: Mapping[str, list[str]], system: str, release: str) -> list[str]:
@@ -249,7 +272,7 @@ def checked(
         return converge.Finding(
             False, f"{key}: expected a mapping with the parts {', '.join(PARTS)}, found {_kind(given)}"
         )
-    problems = errors(given, known)
+    problems = [*errors(given, known), *transaction_wanted.once_errors(pillar, key)]
     if supported:
         problems += unsupported(given, supported, str(grains["os"]), str(grains.get("osrelease", "")))
     problems = problems or impossible(pillar, key, cachedir)

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import _dualstack_service_place as service_place
 import _dualstack_words as words
 
 LISTENERS = "net.ipv6.bindv6only"
@@ -82,16 +83,29 @@ def verify_errors(verify: dict[str, Any]) -> Iterator[str]:
 
     Yields sentences that begin with the key.
     """
-    known = ("beyond", "prober")
+    known = ("beyond", "prober", "public_ipv4")
     for key, value in verify.items():
         if key not in known:
             yield f"{key}: {words.unknown(key, known)}"
         elif key == "prober" and not (isinstance(value, str) and re.fullmatch(MINION, value)):
             yield f"prober: {value!r} is not the id of one minion, without blanks and patterns"
+        elif key == "public_ipv4":
+            yield from (f"public_ipv4: {each}" for each in _public_ipv4_errors(value))
         elif key == "beyond" and not isinstance(value, list):
             yield f"beyond: expected a list of IPv6 addresses, found {value!r}"
         elif key == "beyond":
             yield from (f"beyond{each}" for each in _beyond_errors(value))
+
+
+def _public_ipv4_errors(value: Any) -> Iterator[str]:
+    try:
+        address = ipaddress.IPv4Address(value if isinstance(value, str) else repr(value))
+    except ValueError:
+        yield f"{value!r} is not an IPv4 address"
+        return
+    nobody = address.is_multicast or address.is_loopback or address.is_unspecified or address.is_reserved
+    if nobody or service_place.private(value):
+        yield f"{value} is not a public IPv4 address, by which hosts of other networks reach this one"
 
 
 def _beyond_errors(addresses: list[Any]) -> Iterator[str]:

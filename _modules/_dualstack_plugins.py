@@ -30,8 +30,18 @@ class _AboutStack(TypedDict):
     otherwise: str  # why another implementation of the program does not work; ends a sentence
 
 
+class Boot(TypedDict):
+    """How a boot brings an interface up; ``{}`` in an expression stands for its name."""
+
+    service: str  # that does it, as a unit of systemd and as a script
+    selected: str  # what a line of the stack's files has to match
+    unless: dict[str, str]  # files, and what none of their lines may match
+
+
 class AboutStack(_AboutStack, total=False):
     """The same, and what not every plug-in has."""
+
+    boot: Boot
 
     mark: str  # what a file of this project's own begins with: its permissions are managed, too
     words: list[str]  # of its files that are about tunnels, and no secrets: they are shown in changes
@@ -91,6 +101,11 @@ class Service(Protocol):
     def sites(self, files: Files) -> list[dict[str, Any]]:
         """The host names that a configuration serves, and on which TCP ports; only where `about` has `names`."""
 
+    def senders(
+        self, files: Files, host: Mapping[str, str], site: Mapping[str, Any] | None = None
+    ) -> list[dict[str, Any]]:
+        """What sends mail over IPv6, or would if it were not restricted by us; only where `about` has `sends`."""
+
     def restart(self, files: Files, options: dict[str, Any]) -> list[list[str]]:
         """The commands that have it listen as its files say; only where `about` has `restarts`."""
 
@@ -108,23 +123,38 @@ class About(TypedDict):
     replaces: bool
     atomic: bool
     servers: Sequence[str]
+    kinds: Sequence[str] | Mapping[str, Mapping[str, Any]]
+    zone: str
 
 
-class Records(TypedDict):
+class _Records(TypedDict):
     """The AAAA records of a name: their addresses, and their TTL in seconds, ``None`` if there is no record."""
 
     addresses: list[str]
     ttl: int | None
 
 
-class Edit(TypedDict):
+class Records(_Records, total=False):
+    """The same, and what a wildcard answers instead where the name has no record of its own."""
+
+    instead: list[str]
+
+
+class _Edit(TypedDict):
     """The old and the new AAAA records of a name."""
 
     old: Records
     new: Records
 
 
+class Edit(_Edit, total=False):
+    """The same, or PTR records: then a provider gets ``names`` in the place of ``addresses``."""
+
+    kind: str
+
+
 Edits = dict[str, Edit]  # by name
+VALUES = {"AAAA": "addresses", "PTR": "names"}  # what records have, by their type
 
 
 class Provider(Protocol):

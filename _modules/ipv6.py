@@ -5,6 +5,7 @@ kernel parameters.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +16,18 @@ with _dualstack_rooms.fresh(__file__):
     import _dualstack_needs as needs
     import _dualstack_pillar as pillar_room
     import _dualstack_plugins as plugins
-    import _dualstack_report as report_room
+    import _dualstack_proof_ladder as proof_ladder
     import _dualstack_report_table as report_table
+    import _dualstack_report_whole as report_whole
     import _dualstack_service_audit as service_audit
+    import _dualstack_service_pillar as service_pillar
     import _dualstack_settings as settings
     import _dualstack_sysctl_change as sysctl_change
     import _dualstack_sysctl_settings as sysctl_settings
+    import _dualstack_transaction_confirm as transaction_confirm
+    import _dualstack_transaction_end as transaction_end
+    import _dualstack_transaction_event as transaction_event
+    import _dualstack_transaction_wanted as transaction_wanted
 if TYPE_CHECKING:
     __salt__: dict[str, Any] = {}
     __opts__: dict[str, Any] = {}
@@ -36,31 +43,42 @@ __virtualname__ = "ipv6"
 
 def report(as_data: bool = False) -> Any:
     """
-    This host at a glance: which service listens, is let in, answers and is published, over IPv4 and over IPv6.
+    This host at a glance: whether IPv6 works, now and after the next boot, and which service listens, is let in,
+    answers and is published, over IPv4 and over IPv6.
 
     as_data
         ``True`` for programs: plain data. By default a table, to be printed without ``--out``.
 
     As data it is::
 
-        {"host": "server.example.org",
+        {"version": 1, "host": "server.example.org", "ipv6": {...},
          "ipv4": {"addresses": ["46.105.5.1"], "address": "46.105.5.1", "interface": "eth0"},
-         "ipv6": {...},
+         "proof": [{"rung": "tunnel", "outcome": "held", "text": "...", "needed": True, "warnings": []}],
+         "ptr": [{"address": "2001:470:1f13:f87::77", "names": ["www.example.org"], "error": "", "expected": False}],
+         "mail": [{"service": "postfix", "address": "2001:...", "send": "auto", "outcome": "failed", "text": "..."}],
+         "tunnels": [{"interface": "wg0", "kind": "wireguard", "local": None, "remote": None,
+                      "addresses": ["2001:db8:7::1/64"], "metrics": [], "rival": False}],
          "services": [{"service": "dovecot", "transport": "tcp", "port": 143, "protocol": "imap", "declared": True,
-                       "ipv4": {"listening": True, "allowed": True, "answering": True},
-                       "ipv6": {"listening": False, "allowed": True}}],
-         "published": [{"name": "www.example.org", "ipv4": {"published": True, "records": ["46.105.5.1"]},
-                        "ipv6": {...}}],
-         "notes": [{"mark": "?", "text": "..."}],
-         "problems": [{"of": "dovecot", "text": "dovecot (143) does not listen over IPv6"}],
-         "summary": "dovecot (143) does not listen over IPv6"}
+                       "ipv4": {"listening": True, "allowed": True, "answering": True}, "ipv6": {...}}],
+         "published": [{"name": "www.example.org", "ipv4": {"published": True, "records": [...]}, "ipv6": {...}}],
+         "notes": [{"mark": "?", "text": "..."}], "problems": [{"of": "dovecot", "text": "..."}], "summary": "..."}
 
-    ``True`` is yes, ``False`` no, ``None`` unknown, which a note explains. What was not checked has no key.
-    ``declared`` is whether the pillar has the service; ``port`` is ``None`` if it has one without ports that does not
-    listen. In the table, problems are in capitals, their lines begin with ``!``, and the last line sums up.
+    ``version`` changes when a program that reads this has to. ``True`` is yes, ``False`` no, ``None`` unknown, which a
+    note explains. What was not checked has no key. ``declared`` is whether the pillar has the service; ``port`` is
+    ``None`` if it has one without ports that does not listen.
 
-    Changes nothing. Any user may call it, but sees less than root. Takes a few seconds, longer if daemons hang. Raises
-    ``SaltInvocationError`` for a wrong pillar.
+    ``proof`` has the rungs that concern the whole host, judged as the states of ``ipv6.verify`` do: ``tunnel``,
+    ``published address``, ``route``, ``beyond``, ``next boot`` and ``A record``, as far as the pillar has them. Each is
+    ``held``, ``failed`` or ``not tried``; one that is not ``needed`` is listed under ``dns:without``. ``warnings`` are
+    what is wrong although it holds. ``ptr`` has the names of the published addresses, ``None`` if they are not known;
+    ``mail`` whether others take mail over IPv6 from here; ``tunnels`` the other tunnels that are up, and whether a
+    default route of one may come before the declared one's.
+
+    In the table, problems are in capitals, their lines begin with ``!``, those of what could not be found out with
+    ``?``, and the last line sums up. It is no all-clear where something is not known.
+
+    Changes nothing. Any user may call it, but sees less than root. Takes a few seconds, longer if daemons or name
+    servers hang. Raises ``SaltInvocationError`` for a wrong pillar.
 
     CLI Example:
 
@@ -69,7 +87,7 @@ def report(as_data: bool = False) -> Any:
         salt '*' ipv6.report
         salt --out=json --static '*' ipv6.report as_data=True
     """
-    found = report_room.of_pillar(__pillar__.get("ipv6") or {}, _known())
+    found = report_whole.of_pillar(__pillar__.get("ipv6") or {}, _known())
     return found if as_data else report_table.table(found)
 
 
@@ -102,11 +120,10 @@ def missing(need: str, pillar: str = "ipv6", lookup: dict[str, Any] | None = Non
     lookup
         The names of packages, as in the pillar ``ipv6:lookup``.
 
-    Returns ``there``, a sentence if nothing is missing, else an empty text; ``lacks``, likewise what is missing; and
-    what would provide it: ``packages`` of the operating system, or ``distributions`` of Python, for pip; and
-    ``answers`` to what the packages ask. Raises ``SaltInvocationError`` for an unknown need, or one whose packages have
-    no name, and for what is not a key; ``CommandExecutionError`` if the Python of the grain ``pythonexecutable`` cannot
-    be run.
+    Returns ``there``, a sentence if nothing is missing, else an empty text; ``lacks``, likewise what is missing; what
+    would provide it: ``packages``, or ``distributions`` for pip; and ``answers`` to what the packages ask. Raises
+    ``SaltInvocationError`` for an unknown need, or one whose packages have no name, and for what is not a key;
+    ``CommandExecutionError`` if the Python of the grain ``pythonexecutable`` cannot be run.
 
     CLI Example:
 
@@ -115,9 +132,9 @@ def missing(need: str, pillar: str = "ipv6", lookup: dict[str, Any] | None = Non
         salt '*' ipv6.missing firewall lookup='{packages: {firewall: [iptables, iptables-persistent]}}'
     """
     converge.refuse(kwargs)
-    given = settings.at(__pillar__, pillar)
-    ipv6 = given if isinstance(given, Mapping) else {}
-    return needs.missing(need, lookup, ipv6, __salt__["pkg.version"], __grains__["pythonexecutable"])
+    return needs.missing(
+        need, lookup, settings.at(__pillar__, pillar), __salt__["pkg.version"], __grains__["pythonexecutable"]
+    )
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -151,36 +168,257 @@ def valid(
 
         salt '*' ipv6.valid 'my pillar'
     """
-    return converge.look(
-        name,
-        lambda: pillar_room.checked(__pillar__, pillar, supported or {}, _known(), __grains__, __opts__["cachedir"]),
-        kwargs,
-    )
+
+    transaction_event.prepare(__opts__)
+
+    def find() -> converge.Finding:
+        found = pillar_room.checked(__pillar__, pillar, supported or {}, _known(), __grains__, __opts__["cachedir"])
+        return transaction_end.told(found, converge.tested(test, __opts__))
+
+    return converge.look(name, find, kwargs)
 
 
-def proven(name: str, test: bool | None = None, **kwargs: Any) -> dict[str, Any]:
+def managed(name: str, pillar: str | None = None, test: bool | None = None, **kwargs: Any) -> dict[str, Any]:
     """
-    Report that everything that a state requires holds, as the state ``ipv6.proven`` does.
+    Keep what this run has changed if this host can still be managed, as the state ``ipv6.managed`` does.
 
     name
         The name of the result.
+    pillar
+        The key of the pillar, ``ipv6``.
     test
-        Nothing was tested then, so the result is ``None``; by default as this minion is configured.
+        Nothing was changed then; by default as this minion is configured.
 
-    Returns what the state returns. It is meaningful only in a state run. Raises nothing.
+    Returns what the state returns. Raises nothing: where everything had to be put back, the comment says why and how.
 
     CLI Example:
 
     .. code-block:: bash
 
-        salt '*' ipv6.proven 'IPv6 is proven' test=True
+        salt '*' ipv6.managed 'the end of a run'
     """
-    return converge.look(
-        name,
-        lambda: converge.Finding(True, "everything that was tested holds; skipped tests report that themselves"),
-        kwargs,
-        "not proven: under test=True nothing was tested" if converge.tested(test, __opts__) else "",
-    )
+
+    def harmed(now: bool) -> list[str]:
+        exceptions = service_pillar.exceptions(__pillar__, f"{pillar}:services" if pillar else None)
+        value = service_audit.bindv6only() if now else 1 - service_audit.bindv6only()
+        return service_audit.harmed(plugins.services(__salt__), value, None, exceptions)
+
+    wanted = functools.partial(transaction_wanted.asked, __pillar__, pillar)
+
+    def find() -> converge.Finding:
+        tell = functools.partial(transaction_event.confirmed, __opts__, __salt__)
+        return transaction_end.managed(wanted, __opts__, harmed, tell)
+
+    untried = transaction_end.UNTRIED if converge.tested(test, __opts__) else ""
+    done = converge.look(name, find, kwargs, untried, wanted, transaction_end.BOUND)
+    return {**done, "result": True} if untried and done["result"] is None else done
+
+
+def confirm(token: str = "", force: bool = False) -> dict[str, Any]:
+    """
+    Keep what a run has changed that waits for this, as one with ``ipv6:confirm:mode: manual`` does.
+
+    token
+        The word that the run waits for, if its pillar has one.
+    force
+        Confirm it as well where this proves nothing.
+
+    What counts is a connection made after the last change: a call by salt-ssh, or ``salt-call --local ipv6.confirm`` in
+    a new login. In the session that runs the state, one as old, or a console, nothing is proven: refused. For a job of
+    the master the minion first makes new connections to it, which have to succeed.
+
+    Returns ``result``; ``outcome``: ``confirmed``, ``nothing open``, ``too early`` (the run still changes this host),
+    ``refused``, or ``too late``; and a ``comment``, with the restorer's report if it was too late.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' ipv6.confirm
+    """
+    return transaction_confirm.confirm(str(token), force, __opts__).data
+
+
+def rollback() -> dict[str, Any]:
+    """
+    Put back what a run has changed that waits to be confirmed, or goes on: that is ended first. Returns as
+    :py:func:`confirm` does; the outcome is ``put back``, with the report, ``nothing open`` or ``too late``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' ipv6.rollback
+    """
+    return transaction_confirm.roll_back("somebody has asked for it (ipv6.rollback)").data
+
+
+def assigned(
+    name: str, address: str | None = None, pillar: str | None = None, test: bool | None = None, **kwargs: Any
+) -> dict[str, Any]:
+    """
+    Check whether the published address is on this host, as the state ``ipv6.assigned`` does.
+
+    name
+        The name of the result.
+    address
+        The IPv6 address, without a prefix length.
+    pillar
+        The key of the pillar, ``ipv6``, for an address that is not given.
+    test
+        Do not look, since the run might change it; by default as this minion is configured.
+
+    Returns what the state returns, and ``outcome``: ``held``, ``failed``, or ``not tried``. Raises nothing.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' ipv6.assigned 'our address' pillar=ipv6
+    """
+    return _look(name, lambda: _asked(pillar, address=address), proof_ladder.assigned, kwargs, test)
+
+
+def leaving(
+    name: str,
+    address: str | None = None,
+    beyond: list[str] | None = None,
+    pillar: str | None = None,
+    test: bool | None = None,
+    **kwargs: Any,
+) -> dict[str, Any]:
+    """
+    Check whether what comes from the published address leaves this host, as the state ``ipv6.leaving`` does.
+
+    name, address, pillar, test
+        As for :py:func:`assigned`.
+    beyond
+        IPv6 addresses; the way to the first is looked up.
+
+    Returns and raises as :py:func:`assigned` does. Sends nothing.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' ipv6.leaving 'our way out' pillar=ipv6
+    """
+    return _look(name, lambda: _asked(pillar, address=address, beyond=beyond), proof_ladder.leaving, kwargs, test)
+
+
+def reaching(
+    name: str,
+    address: str | None = None,
+    beyond: list[str] | None = None,
+    pillar: str | None = None,
+    test: bool | None = None,
+    **kwargs: Any,
+) -> dict[str, Any]:
+    """
+    Ask whether somebody beyond answers to the published address, as the state ``ipv6.reaching`` does.
+
+    name, address, pillar, test
+        As for :py:func:`assigned`.
+    beyond
+        IPv6 addresses, one of which has to answer a ping.
+
+    Returns and raises as :py:func:`assigned` does.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' ipv6.reaching 'somebody' pillar=ipv6
+    """
+
+    def find(this: proof_ladder.Asked) -> converge.Finding:
+        return proof_ladder.reaching(this, plugins.stacks(__salt__))
+
+    return _look(name, lambda: _asked(pillar, address=address, beyond=beyond), find, kwargs, test)
+
+
+def leading(name: str, pillar: str | None = None, test: bool | None = None, **kwargs: Any) -> dict[str, Any]:
+    """
+    Ask whether the published names lead to this host over IPv4, as the state ``ipv6.leading`` does.
+
+    name, pillar, test
+        As for :py:func:`assigned`.
+
+    Returns and raises as :py:func:`assigned` does.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' ipv6.leading 'our names' pillar=ipv6
+    """
+    return _look(name, lambda: _asked(pillar), proof_ladder.leading, kwargs, test)
+
+
+def next_boot(name: str, pillar: str | None = None, test: bool | None = None, **kwargs: Any) -> dict[str, Any]:
+    """
+    Check whether the next boot comes up as this host is now, as the state ``ipv6.next_boot`` does.
+
+    name, pillar, test
+        As for :py:func:`assigned`.
+
+    Returns and raises as :py:func:`assigned` does.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' ipv6.next_boot 'the next boot' pillar=ipv6
+    """
+    return _look(name, lambda: _asked(pillar), lambda this: proof_ladder.next_boot(this, _known()), kwargs, test)
+
+
+def proven(
+    name: str,
+    rungs: list[dict[str, str]] | None = None,
+    pillar: str | None = None,
+    test: bool | None = None,
+    **kwargs: Any,
+) -> dict[str, Any]:
+    """
+    Judge what rungs prove together, as the state ``ipv6.proven`` does. It looks at nothing itself.
+
+    name
+        The name of the result.
+    rungs
+        What was looked at: ``rung``, ``title``, ``outcome`` (``held``, ``failed``, ``not tried``) and ``why``.
+    pillar
+        The key of the pillar, ``ipv6``, whose ``dns:without`` lists rungs that need not have been tried.
+    test
+        Nothing was tested then, so the result is ``None``; by default as this minion is configured.
+
+    Returns what the state returns, and ``outcome``. Raises nothing.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' ipv6.proven 'IPv6 is proven' '[{rung: route, title: way out, outcome: held, why: by eth0}]'
+    """
+    untried = "not proven: under test=True nothing was tested" if converge.tested(test, __opts__) else ""
+    find, asked = lambda: proof_ladder.together(_asked(pillar), rungs), lambda: _asked(pillar)
+    return converge.look(name, find, kwargs, untried, asked)
+
+
+def _look(
+    name: str,
+    asked: Callable[[], proof_ladder.Asked],
+    find: Callable[[proof_ladder.Asked], converge.Finding],
+    surplus: Mapping[str, Any],
+    test: bool | None,
+) -> dict[str, Any]:
+    """One rung; under ``test=True`` only what it would look at is checked."""
+    untried = "not looked at" if converge.tested(test, __opts__) else ""
+    return converge.look(name, lambda: find(asked()), surplus, untried, asked)
+
+
+def _asked(pillar: str | None, **given: Any) -> proof_ladder.Asked:
+    return proof_ladder.asked(__pillar__, pillar, given)
 
 
 def parameter(
@@ -220,8 +458,7 @@ def parameter(
         file = sysctl_settings.file(__pillar__, pillar, name, config)
         return sysctl_change.plan(name, sysctl_settings.value(__pillar__, pillar, name, value), file)
 
-    change = _parameter_change(wanted)
-    return converge.run(name, change, kwargs, converge.tested(test, __opts__))
+    return converge.run(name, sysctl_change.change(wanted), kwargs, converge.tested(test, __opts__))
 
 
 def parameter_absent(
@@ -245,8 +482,7 @@ def parameter_absent(
         salt '*' ipv6.parameter_absent net.ipv6.bindv6only test=True
     """
 
-    def file() -> str:
-        return sysctl_settings.file(__pillar__, pillar, name, config)
+    file = functools.partial(sysctl_settings.file, __pillar__, pillar, name, config)
 
     def harmed(bindv6only: int) -> list[str]:
         return service_audit.harmed(plugins.services(__salt__), bindv6only)
@@ -254,14 +490,8 @@ def parameter_absent(
     kept = converge.look(name, lambda: sysctl_change.kept(name, file(), harmed), kwargs, bound=sysctl_change.BOUND)
     if kept["comment"]:
         return kept
-    change = _parameter_change(lambda: sysctl_change.plan_absent(name, file()))
+    change = sysctl_change.change(lambda: sysctl_change.plan_absent(name, file()))
     return converge.run(name, change, kwargs, converge.tested(test, __opts__))
-
-
-def _parameter_change(plan: Callable[[], converge.Plan]) -> converge.Change:
-    return converge.Change(
-        sysctl_change.PART, plan, sysctl_change.apply, sysctl_change.undo, lambda: sysctl_change.BOUND
-    )
 
 
 def _known() -> pillar_room.Known:

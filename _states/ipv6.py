@@ -58,16 +58,141 @@ def valid(
     return __salt__["ipv6.valid"](name, pillar, supported, test=_test(kwargs), **kwargs)
 
 
-def proven(name: str, **kwargs: Any) -> dict[str, Any]:
+def managed(name: str, pillar: str | None = None, **kwargs: Any) -> dict[str, Any]:
     """
-    Nothing that this state requires has failed. What could not be tried has not failed either, and says so itself.
+    This host can still be managed after what the run has changed; otherwise all of it is put back.
 
     name
         The state's name in the report.
+    pillar
+        The key of the pillar.
 
-    Changes nothing. Under ``test=True`` the result is ``None``: nothing was tested.
+    Where a run has this state, everything that states of these modules change before it is kept, or put back, as a
+    whole. Without it, each state's change is kept as soon as that state has ended. It has no changes of its own.
     """
-    return __salt__["ipv6.proven"](name, test=_test(kwargs), **kwargs)
+    return __salt__["ipv6.managed"](name, pillar, test=_test(kwargs), **kwargs)
+
+
+def assigned(name: str, address: str | None = None, pillar: str | None = None, **kwargs: Any) -> dict[str, Any]:
+    """
+    The published address is on this host, and others can use it: it is neither tentative, nor a duplicate, deprecated
+    or temporary.
+
+    name
+        The state's name in the report.
+    address
+        The IPv6 address, without a prefix length.
+    pillar
+        The key of the pillar, ``ipv6``, for an address that is not given: that of ``dns``, or of ``tunnel``.
+
+    Changes nothing. Under ``test=True`` the result is ``None``: it is not known.
+    """
+    return __salt__["ipv6.assigned"](name, address, pillar, test=_test(kwargs), **kwargs)
+
+
+def leaving(
+    name: str,
+    address: str | None = None,
+    beyond: list[str] | None = None,
+    pillar: str | None = None,
+    **kwargs: Any,
+) -> dict[str, Any]:
+    """
+    What comes from the published address leaves this host for the IPv6 internet: by the tunnel, if it is the tunnel's.
+
+    name, address, pillar
+        As for :py:func:`assigned`.
+    beyond
+        IPv6 addresses; the way to the first is looked up. By default ``verify:beyond``, or else any global address.
+
+    Changes nothing, and sends nothing. Under ``test=True`` the result is ``None``.
+    """
+    return __salt__["ipv6.leaving"](name, address, beyond, pillar, test=_test(kwargs), **kwargs)
+
+
+def reaching(
+    name: str,
+    address: str | None = None,
+    beyond: list[str] | None = None,
+    pillar: str | None = None,
+    **kwargs: Any,
+) -> dict[str, Any]:
+    """
+    Somebody on the IPv6 internet answers to the published address of this host.
+
+    name, address, pillar
+        As for :py:func:`assigned`.
+    beyond
+        IPv6 addresses, one of which has to answer a ping. By default ``verify:beyond``; or else the broker's end of the
+        tunnel, whose answer comes back only if it routes the address to this host; or else the name servers of the
+        published names, over IPv6.
+
+    Where nobody could be asked, the result is ``None``. Changes nothing. Under ``test=True`` nothing is sent.
+    """
+    return __salt__["ipv6.reaching"](name, address, beyond, pillar, test=_test(kwargs), **kwargs)
+
+
+def leading(name: str, pillar: str | None = None, **kwargs: Any) -> dict[str, Any]:
+    """
+    The published names lead to this host over IPv4, too: else an AAAA record would split a site over two machines.
+
+    name
+        The state's name in the report.
+    pillar
+        The key of the pillar, ``ipv6``: the names, and ``other_ipv4``, of its ``dns``; and ``verify:public_ipv4``.
+
+    Changes nothing. Under ``test=True`` nobody is asked, and the result is ``None``.
+    """
+    return __salt__["ipv6.leading"](name, pillar, test=_test(kwargs), **kwargs)
+
+
+def next_boot(name: str, pillar: str | None = None, **kwargs: Any) -> dict[str, Any]:
+    """
+    The next boot comes up as this host is now: rules, tunnel, kernel parameters, services.
+
+    name
+        The state's name in the report.
+    pillar
+        The key of the pillar, ``ipv6``. What it does not have is not looked at.
+
+    Changes nothing. Under ``test=True`` the result is ``None``.
+    """
+    return __salt__["ipv6.next_boot"](name, pillar, test=_test(kwargs), **kwargs)
+
+
+def proven(name: str, rungs: dict[str, str] | None = None, pillar: str | None = None, **kwargs: Any) -> dict[str, Any]:
+    """
+    What was looked at earlier in this run proves IPv6 together.
+
+    name
+        The state's name in the report.
+    rungs
+        The IDs of earlier states that look, each with its rung: ``{The address is here: published address}``.
+    pillar
+        The key of the pillar, ``ipv6``: rungs that ``dns:without`` lists need not have been tried.
+
+    A state that has not run, has failed for want of something, or could not look, was not tried: then nothing
+    is proven, and nothing is broken. Where DNS records depend on it, the result is ``False`` then, else ``None``.
+    Without any rung, nothing is proven either. Changes nothing. Under ``test=True`` the result is ``None``: nothing was
+    tested.
+    """
+    return __salt__["ipv6.proven"](name, _climbs(rungs), pillar, test=_test(kwargs), **kwargs)
+
+
+def _climbs(rungs: Any) -> Any:
+    """What the states of this run have found out; Salt has their results."""
+    if not isinstance(rungs, dict):
+        return rungs
+    done = {each.get("__id__"): each for each in globals().get("__running__", {}).values()}
+    return [
+        {
+            "rung": rung,
+            "title": title,
+            "outcome": done.get(title, {}).get("outcome", "not tried"),
+            "why": done.get(title, {}).get("comment", "it has not run before: include ipv6.verify there"),
+        }
+        for title, rung in rungs.items()
+    ]
 
 
 def provided(
@@ -96,7 +221,7 @@ def provided(
         if found["there"]:
             return {**ret, "result": True, "comment": found["there"]}
         if test and not __opts__["test"]:  # otherwise Salt's own states would not know that this one only predicts
-            return {**ret, "result": None, "comment": found["lacks"]}
+            return {**ret, "result": None, "comment": found["lacks"], "installs": need}
         done = _install(name, found)
         if done["result"]:
             found = __salt__["ipv6.missing"](**arguments)
@@ -104,7 +229,10 @@ def provided(
         return {**ret, "comment": str(error)}
     lacking = "" if found["there"] or not done["result"] else found["lacks"]
     comment = "\n".join(filter(None, (done["comment"], lacking)))
-    return {**ret, "result": False if lacking else done["result"], "changes": done["changes"], "comment": comment}
+    result = False if lacking else done["result"]
+    # Later states of a run that only predicts are told by `installs`: Salt keeps it.
+    awaited = {"installs": need} if result is None else {}
+    return {**ret, "result": result, "changes": done["changes"], "comment": comment, **awaited}
 
 
 def parameter(
@@ -137,7 +265,7 @@ def parameter(
     Source: sysctl.d(5); sysctl(8).
     """
     given = {"value": value, "config": config, "pillar": pillar}
-    done: dict[str, Any] = __salt__["ipv6.parameter"](name, **given, test=_test(kwargs), **kwargs)
+    done: dict[str, Any] = __salt__["ipv6.parameter"](name, **given, test=_test(kwargs), __ended__=_ended(), **kwargs)
     return done
 
 
@@ -157,7 +285,9 @@ def parameter_absent(name: str, config: str | None = None, pillar: str | None = 
     start. The comment then says which.
     """
     given = {"config": config, "pillar": pillar}
-    done: dict[str, Any] = __salt__["ipv6.parameter_absent"](name, **given, test=_test(kwargs), **kwargs)
+    done: dict[str, Any] = __salt__["ipv6.parameter_absent"](
+        name, **given, test=_test(kwargs), __ended__=_ended(), **kwargs
+    )
     return done
 
 
@@ -186,3 +316,10 @@ def _test(kwargs: dict[str, Any]) -> bool:
     """Whether to predict only: if the whole run does, or this state has ``- test: true``."""
     asked = kwargs.pop("test", False)
     return bool(__opts__["test"] or asked)
+
+
+def _ended() -> bool:
+    """Whether a later state ends the transaction of this run: until then, all is kept or put back together."""
+    over = {each.get("__id__") for each in (globals().get("__running__") or {}).values()}
+    chunks = globals().get("__lowstate__") or ()
+    return any((each["state"], each["fun"]) == ("ipv6", "managed") and each["__id__"] not in over for each in chunks)

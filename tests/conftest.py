@@ -6,11 +6,12 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import salt.state
 from saltfactories.utils.functional import Loaders
 
 from .lab.replay import *  # noqa: F401, F403  # the hooks
@@ -20,8 +21,10 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 # Salt's log handlers outlive pytest's streams.
 logging.raiseExceptions = False
 
-# A shell ignores Ctrl-C on behalf of what it starts in the background, and Python inherits that; some tests send it.
+# A shell ignores Ctrl-C on behalf of what it starts in the background, nohup(1) a terminal that goes away, and Python
+# inherits that; some tests send them.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # The private rooms are plain Python: `import _dualstack_tunnel_sit as tunnel_sit`.
 sys.path.insert(0, str(REPOSITORY / "_modules"))
@@ -48,10 +51,49 @@ def loaders(salt_factories: Any) -> Loaders:
     return Loaders(minion.config.copy(), loaded_base_name="functional")
 
 
+class States:
+    """The states by their names, which are called with ``state.single``: ``states.he_tunnel.present("he-ipv6")``."""
+
+    def __init__(self, single: Callable[..., Any], name: str = "") -> None:
+        self._single = single
+        self._name = name
+
+    def __getattr__(self, name: str) -> States:
+        return States(self._single, f"{self._name}.{name}".lstrip("."))
+
+    def __call__(self, *words: Any, **named: Any) -> Any:
+        return self._single(self._name, *words, **named)
+
+
+@pytest.fixture(scope="session")
+def loaded() -> dict[tuple[str, bool | None], salt.state.State]:
+    """What Salt has loaded for states: by the minion, and by whether it only predicts."""
+    return {}
+
+
 @pytest.fixture
-def states(loaders: Loaders) -> Any:
-    """The states."""
-    return loaders.states
+def states(loaders: Loaders, loaded: dict[tuple[str, bool | None], salt.state.State]) -> States:
+    """
+    The states.
+
+    For each call, ``state.single`` would load all modules and states again, which takes far longer than the call, the
+    most in the guest. Here they stay loaded, as from one state of a run to the next.
+    """
+
+    def single(*words: Any, **named: Any) -> Any:
+        def load(opts: Any, pillar: Any, **rest: Any) -> salt.state.State:
+            assert not pillar, "a pillar would stay loaded, too"
+            key = opts["id"], opts["test"]
+            if key not in loaded:
+                loaded[key] = new(opts, pillar, **rest)
+            return loaded[key]
+
+        new = salt.state.State
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(salt.state, "State", load)
+            return loaders.modules.state.single(*words, **named)
+
+    return States(single)
 
 
 @pytest.fixture

@@ -3,19 +3,30 @@
   stay as they are. The kernel parameters keep their live values until the next boot; one on which a service now depends
   is kept.
 -#}
-{%- from "ipv6/map.jinja" import ipv6, lookup with context %}
+{%- from "ipv6/map.jinja" import ipv6, lookup, records with context %}
 
 include: {{ (["ipv6.pillar"] + (["ipv6.deps"] if "dns" in ipv6 else [])) | json }}
 
-{%- if "dns" in ipv6 %}
+{#- A reverse zone that is not served any more is no reason to leave the other records there. #}
+{%- for each in records if each.dns.get("ptr") is mapping %}
 
-The AAAA records are withdrawn:
-  aaaa.withdrawn:
-    - pillar: ipv6:dns
+The PTR record is withdrawn{{ each.of }}:
+  aaaa.ptr_withdrawn:
+    - pillar: {{ each.pillar }}:ptr
     - require:
-      - sls: ipv6.pillar
+      - The pillar ipv6 makes sense
       - What DNS needs is installed
-{%- endif %}
+{%- endfor %}
+
+{%- for each in records %}
+
+The AAAA records are withdrawn{{ each.of }}:
+  aaaa.withdrawn:
+    - pillar: {{ each.pillar }}
+    - require:
+      - The pillar ipv6 makes sense
+      - What DNS needs is installed
+{%- endfor %}
 
 {%- if "tunnel" in ipv6 %}
 
@@ -23,10 +34,10 @@ The tunnel is gone:
   he_tunnel.absent:
     - pillar: ipv6:tunnel
     - require:
-      - sls: ipv6.pillar
-{%-   if "dns" in ipv6 %}
-      - The AAAA records are withdrawn
-{%-   endif %}
+      - The pillar ipv6 makes sense
+{%-   for each in records %}
+      - The AAAA records are withdrawn{{ each.of }}
+{%-   endfor %}
 {%- endif %}
 
 {%- set file = ipv6.get("lookup", {}).get("sysctl_file") %}
@@ -38,5 +49,5 @@ The tunnel is gone:
     - pillar: ipv6:sysctl
     - config: {{ (file if file is string else lookup.sysctl_file) | json }}
     - require:
-      - sls: ipv6.pillar
+      - The pillar ipv6 makes sense
 {%- endfor %}

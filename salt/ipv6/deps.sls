@@ -23,7 +23,7 @@ include: [ipv6.pillar]
     - lookup: {{ lookup | json }}
     - reload_modules: true
     - require:
-      - sls: ipv6.pillar
+      - The pillar ipv6 makes sense
 {%-   if need == "ifupdown" %}
       - {{ needs.tunnel }}
 {%-   endif %}

@@ -9,6 +9,6 @@ The firewall is up:
   dualstack_iptables.ruleset:
     - pillar: ipv6:firewall
     - require:
-      - sls: ipv6.pillar
+      - The pillar ipv6 makes sense
       - The firewall's tools are installed
 {%- endif %}

@@ -8,3 +8,4 @@ include:
   - ipv6.services
   - ipv6.verify
   - ipv6.dns
+  - ipv6.mail

@@ -15,6 +15,8 @@
 {%-   do fetched and salt["saltutil.refresh_modules"]() %}
 {%- endif %}
 
+include: [ipv6.managed]
+
 {%- if fetched %}
 
 The modules that this run has fetched are loaded:

@@ -12,7 +12,7 @@ include: {{ (["ipv6.pillar"] + (["ipv6.sysctl", "ipv6.firewall"] if ipv6.get("se
     - name: {{ name | json }}
     - pillar: ipv6:services
     - require:
-      - sls: ipv6.pillar
+      - The pillar ipv6 makes sense
 {%-   if parameter is not none %}
       - {{ (listeners ~ " is " ~ parameter) | json }}  # a daemon uses the value at the time it starts
 {%-   endif %}

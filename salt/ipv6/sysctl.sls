@@ -10,7 +10,7 @@ No service is harmed by the kernel's default for listeners:
   service_listen.unharmed:
     - pillar: ipv6:services
     - require:
-      - sls: ipv6.pillar
+      - The pillar ipv6 makes sense
 {%- endif %}
 
 {%- set file = ipv6.get("lookup", {}).get("sysctl_file") %}
@@ -24,7 +24,7 @@ No service is harmed by the kernel's default for listeners:
     - pillar: ipv6:sysctl
     - config: {{ (file if file is string else lookup.sysctl_file) | json }}
     - require:
-      - sls: ipv6.pillar
+      - The pillar ipv6 makes sense
 {%-   if key == listeners %}
       - No service is harmed by the kernel's default for listeners
 {%-   endif %}

@@ -1,13 +1,13 @@
 {#-
-  Proves that what was set up works, and changes nothing: a ladder of states, each checking one thing. The first of a
-  chain that fails says what is wrong, and those above it are not run.
+  Proves that what was set up works, and changes nothing: rungs, each a state that looks at one thing. It is held, failed,
+  or not tried; a rung whose way is not clear is not tried. The last state says what they prove together.
 
-  States that need the whole proof require this file: it has at least one state, and the last one requires all others.
+  States that need the whole proof include this file, which puts them after it, and require `IPv6 is proven`.
 -#}
 {%- from "ipv6/map.jinja" import ipv6 with context %}
-{%- set rungs = [] %}
+{%- set rungs = {} %}
 
-include: [ipv6.pillar, ipv6.firewall, ipv6.tunnel, ipv6.services]
+include: [ipv6.pillar, ipv6.sysctl, ipv6.firewall, ipv6.tunnel, ipv6.services]
 
 {%- if "tunnel" in ipv6 %}
 {%-   set chain = {
@@ -15,7 +15,6 @@ include: [ipv6.pillar, ipv6.firewall, ipv6.tunnel, ipv6.services]
         "Packets leave by the tunnel": "routed",
         "IPv4 reaches the broker": "underlaid",
         "The broker answers through the tunnel": "answering",
-        "The published address reaches beyond the broker": "reaching",
       } %}
 {%-   for rung, look in chain.items() if look != "answering" or ipv6.tunnel.get("gateway") is not none %}
 
@@ -23,52 +22,116 @@ include: [ipv6.pillar, ipv6.firewall, ipv6.tunnel, ipv6.services]
   he_tunnel.{{ look }}:
     - pillar: ipv6:tunnel
     - require:
-      - {{ rungs[-1] if rungs else "The tunnel is up" }}
-{%-     do rungs.append(rung) %}
+      - {{ (rungs | list)[-1] if rungs else "The tunnel is up" }}
+{%-     if not rungs %}
+      - This host can still be managed
+{%-     endif %}
+{%-     do rungs.update({rung: "tunnel"}) %}
 {%-   endfor %}
 {%- endif %}
 
+{%- if "tunnel" in ipv6 or "dns" in ipv6 %}
+{%-   set last = (rungs | list)[-1] if rungs else none %}
+
+The published address is on this host:
+  ipv6.assigned:
+    - pillar: ipv6
+    - require:
+      - The pillar ipv6 makes sense
+      - This host can still be managed
+{%-   if "tunnel" in ipv6 %}
+      - The tunnel is up
+{%-   endif %}
+
+What comes from the published address leaves for the IPv6 internet:
+  ipv6.leaving:
+    - pillar: ipv6
+    - require:
+      - The published address is on this host
+
+Somebody beyond answers to the published address:
+  ipv6.reaching:
+    - pillar: ipv6
+    - require:
+      - What comes from the published address leaves for the IPv6 internet
+{%-   if last %}
+      - {{ last }}
+{%-   endif %}
+
+{%-   do rungs.update({
+        "The published address is on this host": "published address",
+        "What comes from the published address leaves for the IPv6 internet": "route",
+        "Somebody beyond answers to the published address": "beyond",
+      }) %}
+{%- endif %}
+
 {%- if "firewall" in ipv6 %}
-{%-   do rungs.append("The firewall does what is expected of it") %}
+{%-   do rungs.update({"The firewall does what is expected of it": "firewall"}) %}
 
 The firewall does what is expected of it:
   dualstack_iptables.proven:
     - pillar: ipv6:firewall
     - require:
       - The firewall is up
+      - This host can still be managed
 {%- endif %}
 
 {%- for name in ipv6.get("services", {}) %}
-{%-   do rungs.append(name ~ " answers on this host's addresses of both families") %}
+{%-   set rung = name ~ " answers on this host's addresses of both families" %}
+{%-   do rungs.update({rung: "services"}) %}
 
-{{ rungs[-1] | json }}:
+{{ rung | json }}:
   service_listen.answering:
     - name: {{ name | json }}
     - pillar: ipv6:services
-    - require:
-      - {{ (name ~ " listens on both families") | json }}
+    - require:  # whether it could be converged is no matter: what could not, is looked at as it is
+      - The pillar ipv6 makes sense
+      - This host can still be managed
 {%-   if "tunnel" in ipv6 %}
       - The tunnel is up
 {%-   endif %}
 {%- endfor %}
 
-{#- The name reflects what is known: without a prober, nothing. #}
-{%- set outside = "is" if ipv6.get("verify", {}).get("prober") is not none else "may or may not be" %}
+{%- if ipv6.get("tunnel") or ipv6.get("firewall") or ipv6.get("sysctl") or ipv6.get("services") %}
+{%-   do rungs.update({"The next boot comes up the same": "next boot"}) %}
 
-This host {{ outside }} reachable from outside:
+The next boot comes up the same:
+  ipv6.next_boot:
+    - pillar: ipv6
+    - require:
+      - The pillar ipv6 makes sense
+      - This host can still be managed
+{%- endif %}
+
+{%- if "dns" in ipv6 %}
+{%-   do rungs.update({"The published names lead to this host over IPv4": "A record"}) %}
+
+The published names lead to this host over IPv4:
+  ipv6.leading:
+    - pillar: ipv6
+    - require:
+      - The pillar ipv6 makes sense
+      - This host can still be managed
+{%- endif %}
+
+{%- if ipv6.get("verify", {}).get("prober") is not none %}
+
+This host is reachable from outside:
   service_listen.reachable:
     - pillar: ipv6:services
     - require:
-      - sls: ipv6.pillar
-{%- for rung in rungs %}
+      - The pillar ipv6 makes sense
+      - This host can still be managed
+{%-   for rung in rungs %}
       - {{ rung | json }}
-{%- endfor %}
+{%-   endfor %}
+
+{%-   do rungs.update({"This host is reachable from outside": "reachable from outside"}) %}
+{%- endif %}
 
 IPv6 is proven:
   ipv6.proven:
+    - pillar: ipv6
+    - rungs: {{ rungs | json }}
     - require:
-      - sls: ipv6.pillar
-      - This host {{ outside }} reachable from outside
-{%- for rung in rungs %}
-      - {{ rung | json }}
-{%- endfor %}
+      - The pillar ipv6 makes sense

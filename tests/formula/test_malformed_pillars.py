@@ -25,6 +25,8 @@ FINE: dict[str, set[str]] = {
     **dict.fromkeys(("firewall:tables", "firewall:tables:filter", "sysctl", "services", "verify"), EMPTY_MAPPING),
     **dict.fromkeys(("lookup", "lookup:packages", "services:dovecot:protocols"), EMPTY_MAPPING),
     **dict.fromkeys(("firewall:preserve", "firewall:expect", "sysctl_except", "verify:beyond"), EMPTY_LIST),
+    **dict.fromkeys(("manage:allow", "manage:ignore"), EMPTY_LIST),
+    **dict.fromkeys(("manage", "confirm"), EMPTY_MAPPING),
     **dict.fromkeys(("services:postfix:mynetworks", "dns:servers"), EMPTY_LIST),
     **dict.fromkeys(
         [f"firewall:tables:filter:{each}" for each in ("INPUT", "FORWARD", "OUTPUT")], {"a list", "a mapping"}
@@ -192,6 +194,8 @@ WRONG: list[tuple[Place, list[Any]]] = [
     (("services", "ejabberd", "unless"), [1]),
     (("services", "ejabberd", "__x"), [1]),
     (("sysctl_except",), ["vsftpd", {"vsftpd": 1}, [1], ["a b"], ["vsftpd", "vsftpd"], [""], [["vsftpd"]]]),
+    (("manage", "allow"), ["192.0.2.7", ["x"], [7], ["::/0"], [{"port": 22}], [{"from": "192.0.2.7", "port": "22"}]]),
+    (("manage", "ignore"), [["fe80::1%eth0"], ["224.0.0.1"], [{"from": "192.0.2.7"}], ["192.0.2.0/33"]]),
     (("verify", "beyond"), [["192.0.2.1"], ["2001:db8::1/64"], ["ff02::1"], ["fe80::1"], ["::1"], "2001:db8::1"]),
     (("verify", "beyond"), [["2001:db8::1", "2001:DB8:0::1"], ["::ffff:192.0.2.1"], [1], ["fe80::1%eth0"]]),
     (("verify", "prober"), ["", "*", "web?", "a b", "web1\n", 7, ["web1"], "web[12]"]),
@@ -264,6 +268,8 @@ def refused(done: Any, key: str) -> None:
     refusal = results.pop("The pillar ipv6 makes sense")
     assert refusal.result is False
     assert any(re.match(re.escape(key) + r"([:\[ ]|$)", each) for each in refusal.comment.split("\n")), refusal.comment
+    end = results.pop("This host can still be managed")  # it has nothing to end, or lacks the same
+    assert end.changes == {} and (end.result is True or end.comment.startswith(f"{key}: "))
     for each in results.values():
         assert each.result is False and each.changes == {} and "requisite" in each.comment, each.raw
         assert "Traceback" not in each.comment
@@ -357,7 +363,9 @@ def test_the_same_under_test(modules: Any, case: str) -> None:
 
 
 @pytest.mark.usefixtures("_nothing_changes")
-@pytest.mark.parametrize("sls", sorted(path.stem for path in (REPOSITORY / "salt" / "ipv6").glob("*.sls")))
+@pytest.mark.parametrize(
+    "sls", sorted({path.stem for path in (REPOSITORY / "salt" / "ipv6").glob("*.sls")} - {"managed"})
+)
 def test_the_same_for_every_part_alone(modules: Any, sls: str) -> None:
     pillar = {**changed(("tunnel", "ttl"), 0), "lookup": {"sysctl_file": "/x"}}
     refused(modules.state.apply(f"ipv6.{sls}", pillar={"ipv6": pillar}), "ipv6:tunnel:ttl")

@@ -18,20 +18,27 @@ TUNNEL_TOOLS, FIREWALL_TOOLS = "The tunnel's tools are installed", "The firewall
 IFUPDOWN, DNS_TOOLS = "ifupdown is installed", "What DNS needs is installed"
 NETADDR = "netaddr is there for the Python that runs Salt"
 UNHARMED, LISTENERS = "No service is harmed by the kernel's default for listeners", "net.ipv6.bindv6only is 1"
+END = "This host can still be managed"
 FIREWALL, TUNNEL, PROVEN = "The firewall is up", "The tunnel is up", "IPv6 is proven"
 RUNGS = [
     "The tunnel is as it is configured",
     "Packets leave by the tunnel",
     "IPv4 reaches the broker",
     "The broker answers through the tunnel",
-    "The published address reaches beyond the broker",
 ]
+ADDRESS = [
+    "The published address is on this host",
+    "What comes from the published address leaves for the IPv6 internet",
+    "Somebody beyond answers to the published address",
+]
+BOOT, LEADING = "The next boot comes up the same", "The published names lead to this host over IPv4"
 EXPECTED, OUTSIDE = "The firewall does what is expected of it", "This host is reachable from outside"
 PUBLISHED, GONE, WITHDRAWN = "The AAAA records are published", "The tunnel is gone", "The AAAA records are withdrawn"
-BROKEN = "The AAAA records are withdrawn, since IPv6 is not proven"
+BROKEN = "The AAAA records are withdrawn once IPv6 has failed too often"
 SERVICES = list(GOOD["services"])
 LISTEN = [f"{name} listens on both families" for name in SERVICES]
 ANSWER = [f"{name} answers on this host's addresses of both families" for name in SERVICES]
+SENDS = "postfix sends over IPv6 if others will take it"
 FILES = sorted(path.stem for path in (REPOSITORY / "salt" / "ipv6").glob("*.sls"))
 
 # Each of these waits for those, and for all that they wait for.
@@ -43,17 +50,24 @@ BEFORE: dict[str, set[str]] = {
     TUNNEL: {TUNNEL_TOOLS, IFUPDOWN, FIREWALL},
     **dict.fromkeys(LISTEN, {LISTENERS, FIREWALL}),
     **dict(zip(RUNGS, ({each} for each in [TUNNEL, *RUNGS]))),
-    EXPECTED: {FIREWALL},
-    **{answer: {listen, TUNNEL} for answer, listen in zip(ANSWER, LISTEN)},
-    OUTSIDE: {RUNGS[-1], EXPECTED, *ANSWER},
-    PROVEN: {OUTSIDE},
-    PUBLISHED: {PROVEN, DNS_TOOLS},
+    RUNGS[0]: {TUNNEL, END},
+    ADDRESS[0]: {TUNNEL, END},
+    ADDRESS[1]: {ADDRESS[0]},
+    ADDRESS[2]: {ADDRESS[1], RUNGS[-1]},
+    EXPECTED: {FIREWALL, END},
+    **dict.fromkeys(ANSWER, {TUNNEL, END}),  # what could not be converged is looked at as it is
+    **dict.fromkeys((BOOT, LEADING), {PILLAR, END}),
+    PROVEN: {PILLAR},  # the proof is a matter of the outcomes, not of requisites
+    OUTSIDE: {*RUNGS, *ADDRESS, EXPECTED, *ANSWER, BOOT, LEADING},
+    PUBLISHED: {PROVEN, DNS_TOOLS, END, *LISTEN},
+    SENDS: {PUBLISHED, "postfix listens on both families"},
     WITHDRAWN: {DNS_TOOLS},
     GONE: {WITHDRAWN},
     "net.ipv6.bindv6only is not set at boot": {PILLAR},
 }
 DOES = {
     PILLAR: ("ipv6.valid", "ipv6"),
+    END: ("ipv6.managed", "ipv6"),
     **dict.fromkeys((TUNNEL_TOOLS, IFUPDOWN, FIREWALL_TOOLS, DNS_TOOLS, NETADDR), ("ipv6.provided", "ipv6")),
     UNHARMED: ("service_listen.unharmed", "ipv6:services"),
     LISTENERS: ("ipv6.parameter", "ipv6:sysctl"),
@@ -62,16 +76,20 @@ DOES = {
     **dict.fromkeys(LISTEN, ("service_listen.dual_stack", "ipv6:services")),
     **{
         rung: (f"he_tunnel.{does}", "ipv6:tunnel")
-        for rung, does in zip(RUNGS, ("live", "routed", "underlaid", "answering", "reaching"))
+        for rung, does in zip(RUNGS, ("live", "routed", "underlaid", "answering"))
     },
+    **{rung: (f"ipv6.{does}", "ipv6") for rung, does in zip(ADDRESS, ("assigned", "leaving", "reaching"))},
+    BOOT: ("ipv6.next_boot", "ipv6"),
+    LEADING: ("ipv6.leading", "ipv6"),
     EXPECTED: ("dualstack_iptables.proven", "ipv6:firewall"),
     **dict.fromkeys(ANSWER, ("service_listen.answering", "ipv6:services")),
     OUTSIDE: ("service_listen.reachable", "ipv6:services"),
-    PROVEN: ("ipv6.proven", None),
+    PROVEN: ("ipv6.proven", "ipv6"),
     PUBLISHED: ("aaaa.published", "ipv6:dns"),
+    SENDS: ("service_listen.sending", "ipv6:services"),
 }
 UNDOES = {
-    **{each: DOES[each] for each in (PILLAR, TUNNEL_TOOLS, IFUPDOWN, FIREWALL_TOOLS, DNS_TOOLS, NETADDR)},
+    **{each: DOES[each] for each in (PILLAR, END, TUNNEL_TOOLS, IFUPDOWN, FIREWALL_TOOLS, DNS_TOOLS, NETADDR)},
     WITHDRAWN: ("aaaa.withdrawn", "ipv6:dns"),
     GONE: ("he_tunnel.absent", "ipv6:tunnel"),
     "net.ipv6.bindv6only is not set at boot": ("ipv6.parameter_absent", "ipv6:sysctl"),
@@ -121,7 +139,7 @@ def whole() -> dict[str, Any]:
 def test_everything_waits_for_what_it_needs(modules: Any, whole: dict[str, Any]) -> None:
     for sls in ("ipv6", "ipv6.absent"):
         found = waits(compiled(modules, sls, whole))
-        assert found.pop(PILLAR) == set()
+        assert (found.pop(PILLAR), found.pop(END)) == (set(), set())
         for name, before in found.items():
             expected = BEFORE[name].union(*(found.get(each, set()) for each in BEFORE[name]))
             assert expected <= before, (name, expected - before)
@@ -141,12 +159,18 @@ def test_every_part_does_what_it_says_with_its_part_of_the_pillar(modules: Any, 
 
 
 def test_one_after_the_other(modules: Any, whole: dict[str, Any]) -> None:
-    """The firewall is up before the tunnel is, services come after both, and names are published last."""
+    """
+    The firewall is up before the tunnel is, services come after both, and names are published last. The end of the
+    changes has no place of its own: it comes last, or as soon as something requires it.
+    """
     order = [each["__id__"] for each in compiled(modules, "ipv6", whole)]
     assert order[0] == PILLAR
-    assert order[-1] == PUBLISHED
+    assert order[-3:] == [PUBLISHED, SENDS, END]
     places = [order.index(each) for each in (NETADDR, LISTENERS, FIREWALL, TUNNEL, LISTEN[0], RUNGS[0], PROVEN)]
     assert places == sorted(places)
+    (proof,) = (each for each in compiled(modules, "ipv6", whole) if each["__id__"] == PROVEN)
+    assert set(proof["rungs"]) == {*RUNGS, *ADDRESS, EXPECTED, *ANSWER, BOOT, LEADING, OUTSIDE}
+    assert max(map(order.index, proof["rungs"])) < order.index(PROVEN)
     back = [each["__id__"] for each in compiled(modules, "ipv6.absent", whole)]
     assert back.index(WITHDRAWN) < back.index(GONE)
 
@@ -154,18 +178,32 @@ def test_one_after_the_other(modules: Any, whole: dict[str, Any]) -> None:
 @pytest.mark.parametrize("name", FILES)
 def test_every_file_brings_what_its_states_require(modules: Any, whole: dict[str, Any], name: str) -> None:
     """Applied alone, also where the pillar has nothing but its part."""
-    part = {"absent": "dns", "pillar": "verify", "verify": "services", "deps": "tunnel"}.get(name, name)
+    part = {
+        "absent": "dns",
+        "pillar": "verify",
+        "verify": "services",
+        "deps": "tunnel",
+        "mail": "services",
+        "managed": "verify",
+    }.get(name, name)
     for pillar in (whole, {part: whole[part]}) if name != "init" else (whole,):
         low = compiled(modules, "ipv6" if name == "init" else f"ipv6.{name}", pillar)
-        assert all(PILLAR in before for state, before in waits(low).items() if state != PILLAR)
+        assert all(PILLAR in before for state, before in waits(low).items() if state not in (PILLAR, END))
+
+
+def test_mail_is_judged_again_only_where_records_have_changed(modules: Any, whole: dict[str, Any]) -> None:
+    (sends,) = (each for each in compiled(modules, "ipv6", whole) if each["__id__"] == SENDS)
+    assert sends["onchanges"] == [PUBLISHED]
 
 
 def test_only_what_the_pillar_has_is_managed(modules: Any, whole: dict[str, Any]) -> None:
     def ids(pillar: dict[str, Any], sls: str = "ipv6") -> list[str]:
-        return [each["__id__"] for each in compiled(modules, sls, pillar)]
+        *found, end = [each["__id__"] for each in compiled(modules, sls, pillar)]
+        assert end == END
+        return found
 
-    last = ["This host may or may not be reachable from outside", PROVEN]
-    assert ids({}) == [PILLAR, *last]
+    last = [BOOT, PROVEN]
+    assert ids({}) == [PILLAR, PROVEN]
     assert ids({}, "ipv6.absent") == [PILLAR]
     assert ids({"sysctl": {"vm.swappiness": 1}}) == [PILLAR, NETADDR, "vm.swappiness is 1", *last]
     assert ids({"sysctl": whole["sysctl"]}) == [PILLAR, NETADDR, UNHARMED, LISTENERS, *last]
@@ -174,11 +212,11 @@ def test_only_what_the_pillar_has_is_managed(modules: Any, whole: dict[str, Any]
         *(PILLAR, NETADDR, "ssh listens on both families"),
         *("ssh answers on this host's addresses of both families", *last),
     ]
-    assert ids({"dns": whole["dns"]}) == [PILLAR, NETADDR, DNS_TOOLS, *last, PUBLISHED]
+    assert ids({"dns": whole["dns"]}) == [PILLAR, NETADDR, DNS_TOOLS, *ADDRESS, LEADING, PROVEN, PUBLISHED]
     assert ids({"dns": whole["dns"]}, "ipv6.absent") == [PILLAR, NETADDR, DNS_TOOLS, WITHDRAWN]
     tunnel = {key: value for key, value in whole["tunnel"].items() if key not in ("stack", "gateway")}
     assert ids({"tunnel": tunnel}) == [
-        *(PILLAR, TUNNEL_TOOLS, NETADDR, TUNNEL, *RUNGS[:3], RUNGS[4], *last),
+        *(PILLAR, TUNNEL_TOOLS, NETADDR, TUNNEL, *RUNGS[:3], *ADDRESS, *last),
     ]
     assert ids({"tunnel": tunnel}, "ipv6.absent") == [PILLAR, GONE]
 
@@ -190,7 +228,7 @@ def test_broken_ipv6_withdraws_the_records_only_where_that_is_wished(modules: An
         assert bool(found) is (wish is True)
         for each in found:
             assert (each["state"], each["fun"], each["pillar"]) == ("aaaa", "withdrawn", "ipv6:dns")
-            assert each["onfail"] == [PROVEN]
+            assert each["proof"] == PROVEN
             assert PILLAR in waits(low)[BROKEN]
 
 

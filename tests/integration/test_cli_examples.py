@@ -31,7 +31,7 @@ def test_an_example_of_the_runner_works(loaders: Any) -> None:
     master = {**salt.config.master_config(None), **{key: loaders.opts[key] for key in ("cachedir", "sock_dir")}}
     master.update(runner_dirs=[str(REPOSITORY / "_runners")], file_client="local")
     runners = salt.loader.runner(master)
-    for words in examples(REPOSITORY / "_runners" / "outside_view.py"):
-        answer = called(runners, words)
-        assert answer["result"] is False  # nobody is there, in a network that has only lo
-        assert "2001:db8::1" in answer["comment"]
+    connect, answer = (called(runners, words) for words in examples(REPOSITORY / "_runners" / "outside_view.py"))
+    assert connect["token"] == ""  # who is no minion has no address
+    assert "does not say that 2001:db8::1 belongs to it" in connect["answers"][0]["comment"]
+    assert answer == {"error": "token: the master has no such request of this minion"}

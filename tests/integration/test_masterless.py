@@ -69,6 +69,8 @@ def test_the_firewall_does_not_wait_for_netaddr(salt: Salt, without_netaddr: Non
 
 def test_netaddr_comes_from_debian_where_salt_runs_in_the_systems_python(salt: Salt) -> None:
     salt.configure(grains={"pythonexecutable": "/usr/bin/python3"})
+    if has_netaddr("/usr/bin/python3"):  # salt-ssh has been here
+        run("apt-get", "purge", "-q", "-y", "python3-netaddr")
     assert not has_netaddr("/usr/bin/python3")
     done = salt.call("state.apply", "ipv6.deps")[NETADDR]
     assert done["result"] is True, done["comment"]

@@ -24,10 +24,21 @@ OTHERS = {"password": "s3cret", "passwords": {"dovecot": "s3cret", "postfix": ["
 
 def applied(modules: Any, state: str, function: str, **arguments: Any) -> Any:
     """What a state of an SLS file returns."""
-    given = [{"name": "dovecot"}, *({key: value} for key, value in arguments.items())]
-    (result,) = modules.state.template_str(yaml.safe_dump({"x": {f"{state}.{function}": given}}))
-    assert "Traceback" not in result.comment and "exception" not in result.comment, result
+    (result,) = all_applied(modules, state, function, [arguments])
     return result
+
+
+def all_applied(modules: Any, state: str, function: str, given: list[dict[str, Any]]) -> Any:
+    """What the states of one SLS file return, in order: the same function, with each of these arguments."""
+    sls = {
+        f"x{number}": {f"{state}.{function}": [{"name": "dovecot"}, *({key: each[key]} for key in each)]}
+        for number, each in enumerate(given)
+    }
+    results = list(modules.state.template_str(yaml.safe_dump(sls, sort_keys=False)))
+    assert [each.id for each in results] == list(sls)
+    for result in results:
+        assert "Traceback" not in result.comment and "exception" not in result.comment, result
+    return results
 
 
 @pytest.mark.parametrize(("state", "function"), STATES, ids=".".join)
@@ -45,14 +56,13 @@ def test_one_state_of_a_run_may_be_told_to_predict_only(modules: Any, state: str
 
 
 def test_a_dry_run_stays_one_whatever_a_state_says(states: Any) -> None:
-    """The proof says by itself whether it was tried."""
-    assert states.ipv6.proven("x").result is True
-    assert states.ipv6.proven("x", test=True).result is None
+    assert states.ipv6.assigned("x", address="2001:db8::7").result is False  # which this host does not have
+    assert states.ipv6.assigned("x", address="2001:db8::7", test=True).result is None
 
 
 def test_predicting_only_is_passed_to_the_door(modules: Any) -> None:
-    assert applied(modules, "ipv6", "proven", test=True).result is None
-    assert applied(modules, "ipv6", "proven", test=False).result is True
+    assert applied(modules, "ipv6", "assigned", address="2001:db8::7", test=True).result is None
+    assert applied(modules, "ipv6", "assigned", address="2001:db8::7", test=False).result is False
 
 
 @pytest.mark.parametrize(("state", "function"), FROM_PILLAR, ids=".".join)
@@ -61,8 +71,9 @@ def test_what_is_no_key_of_the_pillar_is_refused_and_not_shown(
     modules: Any, state: str, function: str, test: bool
 ) -> None:
     need = {"need": "firewall"} if function == "provided" else {}
-    for wrong in (5, True, 1.5, ["s3cret"], {"s3cret": 1}, [], {}):
-        result = applied(modules, state, function, pillar=wrong, test=test, **need)
+    wrongs: tuple[Any, ...] = (5, True, 1.5, ["s3cret"], {"s3cret": 1}, [], {})
+    given = [{"pillar": wrong, "test": test, **need} for wrong in wrongs]
+    for wrong, result in zip(wrongs, all_applied(modules, state, function, given), strict=True):
         assert (result.result, "expected a key of the pillar" in result.comment) == (False, True), (wrong, result)
         assert "s3cret" not in result.comment
 

@@ -7,6 +7,7 @@ import configparser
 import re
 from pathlib import Path
 
+import _dualstack_dns_ptr as dns_ptr
 import _dualstack_dns_settings as dns_settings
 import _dualstack_firewall_ruleset as firewall_ruleset
 import _dualstack_pillar as pillar
@@ -88,7 +89,7 @@ def test_the_defaults_that_the_example_tells_are_the_defaults() -> None:
     tunnel, _, rest = EXAMPLE.partition("\n  firewall:")
     told, dns = (dict(re.findall(r"^    (\w+): .*#.*\(default (\d+)\)", text, re.MULTILINE)) for text in (tunnel, rest))
     assert told == {key: str(tunnel_sit.DEFAULTS[key]) for key in ("ttl", "mtu", "metric")}
-    assert dns == {key: str(dns_settings.DEFAULTS[key]) for key in ("ttl", "deadline")}
+    assert dns == {key: str(dns_settings.DEFAULTS[key]) for key in ("ttl", "deadline", "withdraw_after")}
 
 
 def test_the_example_has_every_part_and_the_names_of_debian() -> None:
@@ -103,6 +104,7 @@ def test_the_example_has_every_part_and_the_names_of_debian() -> None:
 def test_the_example_has_every_key_of_dns() -> None:
     dns = yaml.safe_load(EXAMPLE)["ipv6"]["dns"]
     assert set(dns) == {*dns_settings.KEYS, "rfc2136"}
+    assert set(dns["ptr"]) == set(dns_ptr.KEYS)
     assert set(dns["rfc2136"]) == set(aaaa_rfc2136.about({})["keys"])
     providers = {path.stem.removeprefix("aaaa_") for path in MODULES if path.stem.startswith("aaaa_")}
     assert {"he", "lexicon", "command", "rfc2136"} == providers
@@ -151,4 +153,4 @@ def test_the_readme_names_what_is_installed_on_the_machine() -> None:
 def test_the_example_has_every_key_of_the_services() -> None:
     services = yaml.safe_load(EXAMPLE)["ipv6"]["services"]
     shown = {key for settings in services.values() for key in settings}
-    assert shown == {"ports", "protocols", "timeout", "explicit", "mynetworks", "listeners"}
+    assert shown == {"ports", "protocols", "timeout", "explicit", "mynetworks", "send", "listeners"}

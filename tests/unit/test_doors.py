@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import types
-from typing import Any
+from typing import Any, NamedTuple
 
 import aaaa
 import dualstack_iptables
@@ -143,7 +142,8 @@ class Single:
         self.made: list[Any] = []
         self.converge = room(door, "converge")
 
-    def change(self, rules: list[Any], backend: str, save: bool, edit: Any) -> Any:
+    def change(self, rules: list[Any], backend: str, save: bool, edit: Any, opts: Any) -> Any:
+        assert opts is dualstack_iptables.__opts__
         self.made.append((rules, backend, save, edit.__name__))
 
         def plan() -> Any:
@@ -200,7 +200,13 @@ def test_a_name_is_looked_up_in_its_usual_form(monkeypatch: pytest.MonkeyPatch) 
     assert [line.partition(": ")[0] for line in str(caught.value).splitlines()] == ["names", "servers"]
 
 
-WISH = types.SimpleNamespace(deadline=5.0)
+class Wish(NamedTuple):
+    """What is asked for."""
+
+    deadline: float = 5.0
+
+
+WISH = Wish()
 
 
 class Records:
@@ -218,7 +224,7 @@ class Records:
     def plan(self, wish: Any) -> Any:
         if isinstance(self.error, CommandExecutionError):
             raise self.error
-        assert wish == WISH
+        assert wish.deadline in (WISH.deadline, 0)  # nobody waits where it is only predicted
         return {"changes": {}, "warnings": []}
 
     def claim(self, wish: Any) -> None:
@@ -265,3 +271,43 @@ def test_what_could_not_be_remembered_is_an_error(records: Records) -> None:
     assert done["comment"].splitlines()[-1] == "It could not be remembered: no space left"
     records.error = CommandExecutionError("no server")
     assert (aaaa.published("x")["result"], aaaa.published("x")["comment"]) == (False, "no server")
+
+
+EMPTY: dict[str, Any] = {"changes": {}, "warnings": [], "edits": {}, "files": {}}
+
+
+@pytest.mark.parametrize(
+    ("opts", "test", "told"),
+    [({}, False, True), ({}, True, False), ({"file_client": "local"}, False, False)],
+    ids=["master", "dry-run", "masterless"],
+)
+def test_what_has_changed_is_told_on_the_event_bus(
+    records: Records, monkeypatch: pytest.MonkeyPatch, opts: Any, test: bool, told: bool
+) -> None:
+    changes = {"xn--bcher-kva.example": {"old": [], "new": ["2001:db8::1"]}}
+    sent: list[tuple[str, Any]] = []
+    monkeypatch.setattr(aaaa, "__opts__", {"test": False, **opts})
+    monkeypatch.setattr(aaaa, "__salt__", {"event.send": lambda tag, data: sent.append((tag, data))})
+    for function in ("published", "withdrawn"):
+        plans = iter([{**EMPTY, "changes": changes}, EMPTY])
+        monkeypatch.setattr(room(aaaa, "dns_change"), f"plan_{function}", lambda _, plans=plans: next(plans))
+        done = getattr(aaaa, function)("x", test=test)
+        assert done["result"] is (None if test else True), done
+        if told:
+            tag, data = sent.pop()
+            assert tag == f"dualstack/aaaa/{function}"
+            assert data == {key: done[key] for key in ("name", "result", "changes", "comment")}
+            assert list(data["changes"]) == ["bücher.example (xn--bcher-kva.example)"]
+    assert sent == []
+
+
+def test_a_bus_that_does_not_answer_is_no_failure_of_the_change(
+    records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def send(*_: Any) -> None:
+        raise OSError("no master")
+
+    plans = iter([{**EMPTY, "changes": {"a": 1}}, EMPTY])
+    monkeypatch.setattr(aaaa, "__salt__", {"event.send": send})
+    monkeypatch.setattr(room(aaaa, "dns_change"), "plan_published", lambda _: next(plans))
+    assert aaaa.published("x")["result"] is True

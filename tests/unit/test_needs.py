@@ -6,6 +6,7 @@ import os
 import sys
 from typing import Any
 
+import _dualstack_converge as converge
 import _dualstack_host_commands as host_commands
 import _dualstack_needs as needs
 import pytest
@@ -135,3 +136,22 @@ def test_a_need_that_is_none_is_refused(host: dict[str, str]) -> None:
         with pytest.raises(SaltInvocationError) as caught:
             missing(host, need)
         assert str(caught.value) == f"need: {need!r} is not one of tunnel, ifupdown, firewall, netaddr, dns"
+
+
+@pytest.mark.parametrize(
+    ("need", "awaited", "test", "result"),
+    [
+        ("dns", ["tunnel", "dns"], True, None),
+        ("dns", ["dns"], False, False),  # a run that gets here has not installed it
+        ("dns", ["tunnel"], True, False),
+        ("dns", [], True, False),
+    ],
+)
+def test_what_this_run_would_install_first(need: str, awaited: list[str], test: bool, result: bool | None) -> None:
+    def plan() -> converge.Plan:
+        raise host_commands.NotInstalled("there is no such library", need)
+
+    change = converge.Change("x", plan, lambda _: None, lambda _: [])
+    done = converge.run("x", change, {converge.AWAITED: awaited}, test)
+    later = "; this run installs it first, and only then shows what else changes" if result is None else ""
+    assert (done["result"], done["changes"], done["comment"]) == (result, {}, f"there is no such library{later}")

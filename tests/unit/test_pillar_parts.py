@@ -71,6 +71,20 @@ def test_what_this_kernel_has_not(key: str, said: str) -> None:
     ("verify", "said"),
     [
         ({"prober": "web1.example.org", "beyond": ["2001:4860:4860::8888", "2001:4860:4860::8844"]}, []),
+        ({"public_ipv4": "46.105.5.1"}, []),
+        ({"public_ipv4": "198.51.100.7"}, []),  # the demo's world is one of documentation
+        ({"public_ipv4": "2001:db8::1"}, ["public_ipv4: '2001:db8::1' is not an IPv4 address"]),
+        ({"public_ipv4": "46.105.5.1/24"}, ["public_ipv4: '46.105.5.1/24' is not an IPv4 address"]),
+        ({"public_ipv4": 771294465}, ["public_ipv4: 771294465 is not an IPv4 address"]),
+        ({"public_ipv4": None}, ["public_ipv4: None is not an IPv4 address"]),
+        ({"public_ipv4": ["46.105.5.1"]}, ["public_ipv4: ['46.105.5.1'] is not an IPv4 address"]),
+        *(
+            (
+                {"public_ipv4": each},
+                [f"public_ipv4: {each} is not a public IPv4 address, by which hosts of other networks reach this one"],
+            )
+            for each in ("192.168.7.2", "10.0.0.5", "100.64.0.1", "127.0.0.1", "169.254.1.1", "0.0.0.0", "224.0.0.1")
+        ),
         ({"prober": "web*"}, ["prober: 'web*' is not the id of one minion, without blanks and patterns"]),
         ({"prober": 7}, ["prober: 7 is not the id of one minion, without blanks and patterns"]),
         ({"beyond": "2001:db8::1"}, ["beyond: expected a list of IPv6 addresses, found '2001:db8::1'"]),
@@ -168,7 +182,10 @@ def test_names_that_differ(lookup: Any, said: list[str]) -> None:
 )
 def test_a_part_is_a_mapping(part: str, words: str, value: Any, kind: str) -> None:
     (said,) = pillar.errors({part: value}, KNOWN)
-    assert said == f"ipv6:{part}: expected a mapping of {words}, found {kind}"
+    if (part, value) == ("dns", []):  # which may be a list, but not without an entry
+        assert said.startswith("ipv6:dns: expected a mapping with ") and said.endswith(", found an empty list")
+    else:
+        assert said == f"ipv6:{part}: expected a mapping of {words}, found {kind}"
 
 
 def test_what_cannot_be_in_a_file_is_refused_before_all_else() -> None:

@@ -59,6 +59,31 @@ def test_the_key_of_what_stands_beside() -> None:
     assert settings.place_beside("services", "sysctl") == "sysctl"
 
 
+LISTED: dict[str, Any] = {
+    "ipv6": {"dns": [{"ttl": 1, "ptr": {"ttl": 2}}, "s3cret"], "tunnel": {"ttl": 64}, "5": {"x": 1}}
+}
+
+
+def test_a_part_in_a_list() -> None:
+    assert settings.part(LISTED, "ipv6:dns:0") == {"ttl": 1, "ptr": {"ttl": 2}}
+    assert settings.part(LISTED, "ipv6:dns:0:ptr") == {"ttl": 2}
+    assert settings.part(LISTED, "ipv6:5") == {"x": 1}
+    assert (
+        settings.beside(LISTED, "ipv6:dns:1", "tunnel") == settings.beside(LISTED, "ipv6:dns", "tunnel") == {"ttl": 64}
+    )
+    assert [settings.whole(each) for each in ("ipv6:dns:10", "ipv6:dns", "ipv6:dns:0:ptr")] == [
+        *("ipv6:dns", "ipv6:dns", "ipv6:dns:0:ptr")
+    ]
+    assert settings.told("ipv6:dns:0:ptr") == "ipv6:dns[0]:ptr"
+    assert settings.told("ipv6:dns") == "ipv6:dns"
+
+
+@pytest.mark.parametrize("word", ["2", "-1", "+0", "", "x", "0x0", "\u0660", "1" * 5000, "1"])
+def test_what_is_no_part_in_a_list(word: str) -> None:
+    with pytest.raises(SaltInvocationError, match="expected a mapping in the pillar, found (nothing|a str)"):
+        settings.part(LISTED, f"ipv6:dns:{word}")
+
+
 @pytest.mark.parametrize("key", [5, None, ["s3cret"], {"s3cret": 1}])
 def test_settings_in_the_place_of_a_key_are_not_shown(key: Any) -> None:
     for read in (settings.part, settings.at):

@@ -35,7 +35,7 @@ FUNCTIONS = [
 CALLS = [each for each in FUNCTIONS if each != ("ipv6", "provided")]
 
 
-def called(state: str, function: str, opts: dict[str, Any], *arguments: Any, **named: Any) -> Any:
+def called(state: str, function: str, opts: dict[str, Any], *arguments: Any, running: Any = None, **named: Any) -> Any:
     """What the door's function of the same name is called with."""
     calls: list[dict[str, Any]] = []
     door = getattr(importlib.import_module(state), function)
@@ -50,7 +50,8 @@ def called(state: str, function: str, opts: dict[str, Any], *arguments: Any, **n
         calls.append(found)
         return DONE
 
-    module = load(state, __salt__={f"{state}.{function}": record}, __opts__=opts)
+    more = {} if running is None else {"__running__": running}
+    module = load(state, __salt__={f"{state}.{function}": record}, __opts__=opts, **more)
     assert getattr(module, function)(*arguments, **named) == DONE
     (call,) = calls
     return call
@@ -70,8 +71,43 @@ def test_all_states_are_looked_at() -> None:
 def test_each_argument_arrives_under_its_own_name(state: str, function: str) -> None:
     given = {each.name: f"the {each.name}" for each in parameters(state, function)}
     call = called(state, function, {"test": False}, **given, more="what Salt adds")
-    assert {key: call[key] for key in given} == given
+    told: dict[str, Any] = {"proof": "not tried"}  # of a state that has not run; the next test has more
+    assert {key: call[key] for key in given} == {**given, **{key: told[key] for key in given if key in told}}
     assert (call["more"], call["test"]) == ("what Salt adds", False)
+
+
+RUN = {
+    "aaaa_|-x_|-x_|-published": {"__id__": "x", "result": True},
+    "ipv6_|-The proof_|-The proof_|-proven": {"__id__": "The proof", "result": False, "outcome": "failed"},
+    "ipv6_|-The route_|-y_|-leaving": {"__id__": "The route", "result": True, "outcome": "held", "comment": "by eth0"},
+    "ipv6_|-The rest_|-z_|-reaching": {
+        "__id__": "The rest",
+        "result": False,
+        "comment": "One or more requisite failed",
+    },
+}
+
+
+@pytest.mark.parametrize("function", ["published", "withdrawn"])
+@pytest.mark.parametrize(("proof", "outcome"), [("The proof", "failed"), ("x", "not tried"), ("nobody", "not tried")])
+def test_what_the_proof_came_to_is_what_salt_has_of_it(function: str, proof: str, outcome: str) -> None:
+    assert called("aaaa", function, {"test": False}, "x", proof=proof, running=RUN)["proof"] == outcome
+    assert called("aaaa", function, {"test": False}, "x", running=RUN)["proof"] is None
+
+
+def test_the_proof_gets_what_its_rungs_have_found_out() -> None:
+    rungs = {"The route": "route", "The rest": "beyond", "nobody": "tunnel"}
+    call = called("ipv6", "proven", {"test": False}, "x", rungs=rungs, running=RUN)
+    assert call["rungs"] == [
+        {"rung": "route", "title": "The route", "outcome": "held", "why": "by eth0"},
+        {"rung": "beyond", "title": "The rest", "outcome": "not tried", "why": "One or more requisite failed"},
+        {
+            "rung": "tunnel",
+            "title": "nobody",
+            "outcome": "not tried",
+            "why": "it has not run before: include ipv6.verify there",
+        },
+    ]
 
 
 @pytest.mark.parametrize(("state", "function"), CALLS, ids=".".join)
@@ -189,10 +225,17 @@ def test_an_installation_that_fails_speaks_for_itself() -> None:
 def test_a_dry_run_is_that_of_salts_own_state() -> None:
     host = Host(LACKS, result=None)
     done = host.provided(configured=True)
-    assert (done["result"], done["comment"]) == (None, "said by Salt")
+    assert (done["result"], done["comment"], done["installs"]) == (None, "said by Salt", "firewall")
     assert (len(host.installed), host.told) == (1, [])
     host = Host(LACKS)
-    assert host.provided(test=True) == {"name": "x", "result": None, "changes": {}, "comment": "still missing: p"}
+    told: dict[str, Any] = {
+        "name": "x",
+        "result": None,
+        "changes": {},
+        "comment": "still missing: p",
+        "installs": "firewall",
+    }
+    assert host.provided(test=True) == told
     assert host.installed == [], "Salt's own state would not know that this one only predicts"
 
 
