@@ -48,6 +48,9 @@ class Guest:
         Texts that the guest finds as ``/run/control/<name>``; what it appends to them is seen here.
     memory
         At most this much memory, in the kernel's notation (``2G``).
+    disk
+        A file with an ext4 file system, for what the guest writes: it is there for the next guest with this disk,
+        whatever ends this one. Without, that is in memory.
     """
 
     def __init__(
@@ -57,12 +60,14 @@ class Guest:
         shares: list[Path],
         files: dict[str, str] | None = None,
         memory: str = "2G",
+        disk: Path | None = None,
     ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="lab."))
         self.control = self.folder / "shared"
         self.control.mkdir()
         numbered = list(enumerate(shares))
-        shutil.copy(HERE / "init.sh", self.control / "init.sh")
+        for name in ("init.sh", "xstate.c"):
+            shutil.copy(HERE / name, self.control / name)
         (self.control / "command").write_text(f"exec {shlex.join(command)}\n")
         (self.control / "output").touch()
         for name, text in (files or {}).items():
@@ -73,6 +78,9 @@ class Guest:
             *("ro", "init=/mnt/control/init.sh", "con=null", "con0=null,fd:1", "ssl=null", "quiet"),
             *("uml_dir=/mnt/kernel/", "umid=lab", "panic=-1", "loglevel=4", "noreboot"),
         ]
+        if disk:
+            os.link(disk, self.control / "disk")
+            kernel.append("ubd0=/mnt/control/disk")
         fence = ["bash", str(HERE / "fence.sh"), str(self.folder), str(root)]
         for number, folder in numbered:
             fence += [str(number), str(folder)]

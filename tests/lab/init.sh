@@ -5,14 +5,27 @@ export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/r
 off() { echo o >/proc/sysrq-trigger; sleep 20; }
 die() { echo "init: $*"; off; }
 
+# run_command: with its output and its status where the machine looks for them; and the end of the guest
+run_command() {
+  cd / || die "no /"
+  bash /run/control/command >/run/control/output 2>&1 </dev/null
+  echo $? >/run/control/exit.new
+  mv /run/control/exit.new /run/control/exit
+  off
+}
+[ "$1" != command ] || run_command
+
 if [ "$1" != inside ]; then
   mount -t proc proc /proc || die "no /proc"
   modules=/usr/lib/uml/modules/$(uname -r)
   insmod "$modules/kernel/fs/overlayfs/overlay.ko" || die "no overlay file system"
   # This hides the folders below /mnt; hostfs still reaches them by path.
   mount -t tmpfs -o mode=755,size=75% tmpfs /mnt || die "no tmpfs"
-  mkdir /mnt/upper /mnt/work /mnt/new
-  mount -t overlay -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work overlay /mnt/new || die "no overlay"
+  mkdir /mnt/new /mnt/disk
+  # Without a disk, this is memory.
+  [ ! -e /dev/ubda ] || mount -t ext4 /dev/ubda /mnt/disk || die "no disk"
+  mkdir -p /mnt/disk/upper /mnt/disk/work
+  mount -t overlay -o lowerdir=/,upperdir=/mnt/disk/upper,workdir=/mnt/disk/work overlay /mnt/new || die "no overlay"
   cd /mnt/new || die "no new root"
 
   mount -t proc -o nosuid,nodev,noexec proc proc
@@ -38,6 +51,7 @@ if [ "$1" != inside ]; then
 
   # The name resolves in both families and nothing waits for a name server, which does not exist.
   hostname server.example.org
+  [ ! -e etc/hostname ] || exec switch_root . /bin/bash /run/control/init.sh inside # not the first boot of this disk
   echo server.example.org >etc/hostname
   : >etc/resolv.conf
   printf '%s\n' '127.0.0.1 localhost' '::1 localhost' '46.105.5.1 server.example.org server' \
@@ -52,9 +66,7 @@ done
 # IPv6 is a module of this kernel; a stock Debian kernel has it built in.
 modprobe -a ipv6 unix || die "no IPv6"
 ip link set lo up
+# Another PID 1, which calls `init.sh command` when it has booted.
+[ ! -e /run/control/boot ] || exec bash /run/control/boot
 ulimit -n 4096
-cd / || die "no /"
-bash /run/control/command >/run/control/output 2>&1 </dev/null
-echo $? >/run/control/exit.new
-mv /run/control/exit.new /run/control/exit
-off
+run_command

@@ -20,6 +20,8 @@ packages=(
   nginx haproxy lighttpd vsftpd prosody     # those whose configuration is read as well
   systemd                                   # its systemd-socket-activate; it is not PID 1 here
   bind9 bind9-dnsutils                      # the zone in which the AAAA records are published
+  knot pdns-server pdns-backend-sqlite3     # the same at other name servers
+  nftables                                  # what may take the rules away at boot
   python3-venv libpython3-dev gcc libc6-dev # what the virtual environments are made with: timelib has no wheel
   unbound postgresql mariadb-server stunnel4 coturn mumble-server # more of them
   redis-server memcached nodejs caddy prometheus-node-exporter squid openvpn socat php-fpm gunicorn chrony # whose sockets are looked at

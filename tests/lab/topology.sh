@@ -13,7 +13,7 @@ set -euo pipefail
 
 modprobe -a veth sit
 for name in server broker client4 client6; do
-  ip netns add "$name"
+  [ -e "/run/netns/$name" ] || ip netns add "$name" # systemd.sh has made this one
   ip -n "$name" link set lo up
 done
 for name in broker client6; do # addresses are usable at once

@@ -1,6 +1,7 @@
-# zone.sh: the zone example.org, on a BIND of the broker's, and a resolver for the clients.
+# zone.sh: the zone example.org and the reverse zone of the routed prefix, on a BIND of the broker's, and a resolver for
+# the clients.
 #
-# Of all its records, the key of pillar.example may change the AAAA records of two names.
+# Of all their records, the key of pillar.example may change the AAAA records of two names, and the PTR records.
 set -euo pipefail
 folder=/run/zone
 rm -rf "$folder" # and what was changed in an earlier one
@@ -12,6 +13,12 @@ $TTL 300
 ns    A   192.0.2.53
 www   A   46.105.5.1
 mail  A   46.105.5.1
+ZONE
+reverse=7.8.f.0.3.1.f.1.0.7.4.0.1.0.0.2.ip6.arpa
+cat >"$folder/$reverse" <<'ZONE'
+$TTL 300
+@     SOA ns.example.org. hostmaster.example.org. 1 3600 600 86400 300
+      NS  ns.example.org.
 ZONE
 cat >"$folder/named.conf" <<CONF
 options {
@@ -35,6 +42,11 @@ zone "example.org" {
     grant server.example.org name www.example.org AAAA;
     grant server.example.org name mail.example.org AAAA;
   };
+};
+zone "$reverse" {
+  type primary;
+  file "$reverse";
+  update-policy { grant server.example.org zonesub PTR; };
 };
 CONF
 
