@@ -23,7 +23,7 @@ commands_of_readme() {
 # All that decides whether this passes, but for what the registries have.
 what_is_tried() {
   cat bin/demo bin/test tests/clean/*.sh tests/enclosure.sh \
-    tests/lab/{prepare.sh,root.sh,guest.py,fence.sh,init.sh,topology.sh}
+    tests/lab/{prepare.sh,root.sh,kernel.sh,guest.py,fence.sh,init.sh,topology.sh}
   _requirements 3006
   _requirements 3008
   commands_of_readme

@@ -46,5 +46,5 @@ if grep -q amx_tile /proc/cpuinfo; then
 fi
 set +e
 # Not `exec`: the kernel must not be PID 1.  These four capabilities are what hostfs needs.
-setpriv --bounding-set=-all,+chown,+dac_override,+fowner,+fsetid "$@" </dev/null
+setpriv --bounding-set=-all,+chown,+dac_override,+fowner,+fsetid env LD_LIBRARY_PATH=/usr/lib/uml/lib "$@" </dev/null
 echo "the kernel ended with $?"

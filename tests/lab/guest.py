@@ -76,7 +76,7 @@ class Guest:
         kernel = [
             *("/usr/bin/linux.uml", f"mem={memory}", "root=/dev/root", "rootfstype=hostfs", "rootflags=/"),
             *("ro", "init=/mnt/control/init.sh", "con=null", "con0=null,fd:1", "ssl=null", "quiet"),
-            *("uml_dir=/mnt/kernel/", "umid=lab", "panic=-1", "loglevel=4", "noreboot"),
+            *("uml_dir=/mnt/kernel/", "umid=lab", "panic=-1", "loglevel=4", "noreboot", "seccomp=auto"),
         ]
         if disk:
             os.link(disk, self.control / "disk")

@@ -59,12 +59,12 @@ if [ "$1" != inside ]; then
   exec switch_root . /bin/bash /run/control/init.sh inside
 fi
 
-# This kernel knows only the legacy backend.
+# These kernels know only the legacy backend.
 for command in iptables ip6tables; do
   update-alternatives --quiet --set $command /usr/sbin/$command-legacy || die "no $command"
 done
-# IPv6 is a module of this kernel; a stock Debian kernel has it built in.
-modprobe -a ipv6 unix || die "no IPv6"
+# Here the kernel of Debian 12 has modules, a stock Debian kernel not.
+[ -e /proc/net/if_inet6 ] || modprobe -a ipv6 unix || die "no IPv6"
 ip link set lo up
 # Another PID 1, which calls `init.sh command` when it has booted.
 [ ! -e /run/control/boot ] || exec bash /run/control/boot

@@ -12,7 +12,7 @@ prepare() {
   exec 9>"$cache/lock"
   flock 9 # another run may be preparing the same
   _packages
-  LAB_ROOT=$cache/root-$(_digest <"$repository/tests/lab/root.sh")
+  LAB_ROOT=$cache/root-$(_root | _digest)
   "$repository/tests/lab/root.sh" "$LAB_ROOT"
   local salt
   for salt in "$@"; do
@@ -29,7 +29,7 @@ prepare() {
 # salt_python SALT: the Python of the virtual environment with this release of Salt. It is the lab's own Python, which
 # the guest and the enclosure have; the machine may have another one.
 salt_python() {
-  echo "$cache/salt-$1-$({ _requirements "$1"; cat "$repository/tests/lab/root.sh"; } | _digest)/bin/python"
+  echo "$cache/salt-$1-$({ _requirements "$1"; _root; } | _digest)/bin/python"
 }
 
 # What a virtual environment holds: the dependencies and the test tools of setup.cfg, one a line. Not the project
@@ -43,6 +43,11 @@ wanted = setup["options"]["install_requires"] + setup["options.extras_require"][
 others = [line for line in wanted.split() if not line.startswith("salt>")]
 print(f"salt~={sys.argv[2]}.0", *others, sep="\n")
 PYTHON
+}
+
+# What the tests' Debian is made by.
+_root() {
+  cat "$repository"/tests/lab/{root,kernel}.sh
 }
 
 _digest() {
