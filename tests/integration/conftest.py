@@ -85,8 +85,8 @@ def start(salt_factories: Any, tmp_path_factory: pytest.TempPathFactory) -> Iter
             }
             master = salt_factories.salt_master_daemon("master", overrides=overrides)
             master.environ = {**master.environ, **os.environ}  # it has that of the moment when the session began
-            running.enter_context(master.started(start_timeout=120))
-            running.enter_context(master.salt_minion_daemon("native").started(start_timeout=120))
+            running.enter_context(master.started(start_timeout=300))
+            running.enter_context(master.salt_minion_daemon("native").started(start_timeout=300))
             return master
 
         yield run
@@ -96,7 +96,7 @@ def applier(master: Any) -> Apply:
     """``salt '*' state.apply``: the results of the one minion by their IDs."""
 
     def apply(*words: str) -> dict[str, Any]:
-        done = master.salt_cli(timeout=120).run("state.apply", *words, minion_tgt="*")
+        done = master.salt_cli(timeout=300).run("state.apply", *words, minion_tgt="*")
         results: dict[str, Any] = Salt.results(done.data["native"])
         return results
 

@@ -50,7 +50,7 @@ class Run:
 
     def results(self) -> dict[str, Any]:
         """What it has returned, by the states' IDs."""
-        out, errors = self.process.communicate(timeout=120)
+        out, errors = self.process.communicate(timeout=300)
         print(out, errors)
         found: dict[str, Any] = Salt.results(json.loads(out)["local"])
         return found

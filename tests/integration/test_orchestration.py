@@ -61,10 +61,10 @@ def orchestrate(salt_factories: Any, name_server: None, tmp_path: Path) -> Itera
     }
     master = salt_factories.salt_master_daemon("orchestrator", overrides=overrides)
     first, second = (master.salt_minion_daemon(name) for name in (SERVER, KEEPER))
-    with master.started(start_timeout=120), first.started(start_timeout=120), second.started(start_timeout=120):
+    with master.started(start_timeout=300), first.started(start_timeout=300), second.started(start_timeout=300):
 
         def run() -> bool:
-            done = master.salt_run_cli(timeout=200).run("state.orchestrate", "orchestrate")
+            done = master.salt_run_cli(timeout=400).run("state.orchestrate", "orchestrate")
             print(done)
             assert KEY not in done.stdout
             return bool(done.returncode == 0)

@@ -84,7 +84,7 @@ def server(master: Any) -> Iterator[Any]:
     """A minion with this project's modules; call it as the master does."""
     minion = master.salt_minion_daemon("server", overrides={"start_event_grains": [], "module_dirs": [str(REPOSITORY)]})
     with minion.started(start_timeout=300):
-        command = master.salt_cli(timeout=120)
+        command = master.salt_cli(timeout=300)
         yield lambda *words, **given: command.run(*words, minion_tgt="server", **given).data
 
 
@@ -252,7 +252,7 @@ def test_no_worker_of_the_master_waits_for_a_connection(silent: int, port: int, 
 @pytest.mark.usefixtures("runner")
 def test_a_master_that_does_not_permit_it(master: Any, port: int) -> None:
     minion = master.salt_minion_daemon("server.evil", overrides={"module_dirs": [str(REPOSITORY)]})
-    command = minion.salt_call_cli(timeout=120)
+    command = minion.salt_call_cli(timeout=300)
     for who in ("prober", "master"):
         done = reachable(
             lambda *words, **given: command.run(*words, **given).data,
@@ -282,14 +282,14 @@ def test_a_prober_that_is_not_there(server: Any, master: Any, pillars: Path, por
         assert "the master knows no minion nobody, or has not accepted its key" in nobody["comment"]
         # Its key is accepted, but it does not run.
         grains = {"ipv4": ["127.0.0.1"], "ipv6": [PROBERS[1]]}
-        sleeper = master.salt_minion_daemon("sleeper", overrides={"grains": grains}).salt_call_cli(timeout=120)
+        sleeper = master.salt_minion_daemon("sleeper", overrides={"grains": grains}).salt_call_cli(timeout=300)
         assert sleeper.run("test.ping").data is True
         silent = done("sleeper")
         assert silent["result"] is None
         assert f"{SIX}: not tested: sleeper did not answer; does it run?" in silent["comment"]
         # And one that has no IPv6 itself: its own answer would be the same as if this host were not reachable.
         without = {"ipv4": ["127.0.0.1"], "ipv6": ["::1", "fe80::1"]}
-        old = master.salt_minion_daemon("old", overrides={"grains": without}).salt_call_cli(timeout=120)
+        old = master.salt_minion_daemon("old", overrides={"grains": without}).salt_call_cli(timeout=300)
         assert old.run("test.ping").data is True
         assert f"{SIX}: not tested: old has no IPv6 itself" in done("old")["comment"]
     finally:

@@ -57,7 +57,7 @@ def master(salt_factories: Any, pillars: Path) -> Iterator[Any]:
         for each in (daemon, *minions):
             running.enter_context(each.started(start_timeout=300))
         daemon.minions = dict(zip(MINIONS, minions))
-        daemon.salt_run_cli(timeout=120).run("saltutil.sync_runners")
+        daemon.salt_run_cli(timeout=300).run("saltutil.sync_runners")
         yield daemon
 
 
@@ -123,7 +123,7 @@ def test_a_canary_that_is_not_reached_any_more_is_put_back(
 
 def test_the_master_is_told(master: Any, host: None) -> None:
     """Of a run that was killed the restorer tells it, of one that is kept the run itself."""
-    command = master.salt_cli(timeout=120)
+    command = master.salt_cli(timeout=300)
     with salt.utils.event.get_event("master", sock_dir=master.config["sock_dir"], opts=master.config) as bus:
         pillar = {"ipv6_confirm": {"mode": "manual", "within": 100}}
         started = command.run("--async", "state.apply", "ipv6", pillar=pillar, minion_tgt="canary")

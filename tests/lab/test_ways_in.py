@@ -86,7 +86,7 @@ def apply(salt_factories: Any, salt: Salt, native: Path) -> Iterator[Callable[[]
 
         def run_both() -> dict[str, Any]:
             """``salt '*' state.apply ipv6``: the results of each minion by their IDs."""
-            returned = master.salt_cli(timeout=250).run("state.apply", "ipv6", minion_tgt="*")
+            returned = master.salt_cli(timeout=600).run("state.apply", "ipv6", minion_tgt="*")
             print(returned)
             return {minion: Salt.results(results) for minion, results in returned.data.items()}
 
