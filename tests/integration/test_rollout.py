@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import threading
 import time
@@ -22,11 +23,13 @@ MINIONS = ("canary", "second")
 ROOTS = {"base": [str(REPOSITORY / "salt"), str(REPOSITORY)]}
 
 
-def holder() -> int:
-    """The process of the run that is under way."""
-    found = re.search(r"^pid=(\d+)$", (FOLDER / "holder").read_text(), re.MULTILINE)
-    assert found
-    return int(found[1])
+def at_work() -> psutil.Process:
+    """The process of the run that is under way: it is named until the run waits for its confirmation."""
+    while True:
+        with contextlib.suppress(FileNotFoundError):
+            if found := re.search(r"^pid=([1-9]\d*)$", (FOLDER / "holder").read_text(), re.MULTILINE):
+                return psutil.Process(int(found[1]))
+        time.sleep(0.01)
 
 
 @pytest.fixture(scope="module")
@@ -100,9 +103,9 @@ def test_a_canary_that_is_not_reached_any_more_is_put_back(
     daemon = psutil.Process(master.minions["canary"].pid)
 
     def stop() -> None:
+        job = at_work()
         while not (FOLDER / "waiting").exists():
             time.sleep(0.002)  # the confirmation is on its way
-        job = psutil.Process(holder())
         daemon.suspend()  # it begins nothing any more
         deaf = {daemon, *daemon.children(recursive=True)} - {job, *job.children(recursive=True)}
         for each in deaf:
