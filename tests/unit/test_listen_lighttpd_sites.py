@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import listen_lighttpd
 import pytest
 
 from .test_listen_lighttpd import MAIN, TLS, given
+from ..growth import growth
 
 SIX = "2001:db8::10"
 
@@ -152,12 +152,13 @@ def test_the_names_and_the_ports_of_sites() -> None:
     assert listen_lighttpd.about()["sites"] is True
 
 
-def test_many_sockets_take_no_time() -> None:
-    text = "".join(
-        socket(f"192.0.2.1:{number}", f'$HTTP["host"] == "s{number}.example" {{ }}') for number in range(1001, 1401)
-    )
-    began = time.process_time()
-    assert planned(text)["files"][MAIN].count(SIX) == 400
+def many_sockets(count: int) -> None:
+    numbers = range(1001, 1001 + count)
+    text = "".join(socket(f"192.0.2.1:{each}", f'$HTTP["host"] == "s{each}.example" {{ }}') for each in numbers)
+    assert planned(text)["files"][MAIN].count(SIX) == count
     assert planned(text, ipv6="")["missing"]
-    assert len(listen_lighttpd.sites(given(text))) == 400
-    assert time.process_time() - began < 1
+    assert len(listen_lighttpd.sites(given(text))) == count
+
+
+def test_four_times_as_many_sockets_take_four_times_as_long() -> None:
+    assert growth(many_sockets, 100) < 9

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-import time
 from typing import Any
 
 import listen_nginx
 import pytest
 
 from .test_listen_nginx import DEBIAN_SITE, MAIN, added, debian, http, one
+from ..growth import growth
 
 SITE = "/etc/nginx/sites-enabled/default"
 SIX = "2001:db8::10"
@@ -323,13 +323,15 @@ def test_forty_sites_that_share_snippets() -> None:
     assert len(listen_nginx.sites(files)) == 80
 
 
-def test_many_servers_take_no_time() -> None:
-    text = http(*(f"listen 80;\nlisten 192.0.2.1:443 ssl;\nserver_name s{number}.example;" for number in range(400)))
-    began = time.process_time()
-    plan = listen_nginx.dual_stack(one(text), {}, 0, site(*(f"s{number}.example" for number in range(400))))
-    assert plan["files"][MAIN].count("listen [") == 800
-    assert len(listen_nginx.sites(one(text))) == 400
-    assert time.process_time() - began < 1
+def many_servers(count: int) -> None:
+    text = http(*(f"listen 80;\nlisten 192.0.2.1:443 ssl;\nserver_name s{number}.example;" for number in range(count)))
+    plan = listen_nginx.dual_stack(one(text), {}, 0, site(*(f"s{number}.example" for number in range(count))))
+    assert plan["files"][MAIN].count("listen [") == 2 * count
+    assert len(listen_nginx.sites(one(text))) == count
+
+
+def test_four_times_as_many_servers_take_four_times_as_long() -> None:
+    assert growth(many_servers, 100) < 9
 
 
 def answering(text: str, addresses: dict[str, str]) -> dict[str, set[str]]:
