@@ -116,7 +116,7 @@ class Guest:
 
     def last_words(self) -> str:
         """The end of the console and of the command's output."""
-        console = (self.folder / "console").read_text(errors="replace").splitlines()[-40:]
+        console = (self.folder / "console").read_text(errors="replace").splitlines()[-100:]
         output = (self.control / "output").read_text(errors="replace").splitlines()[-40:]
         return "\n".join(["--- console", *console, "--- output", *output])
 
