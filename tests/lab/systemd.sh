@@ -43,6 +43,7 @@ iface eth0 inet static
     gateway 46.105.5.254
 INTERFACES
   [ ! -e /run/control/first ] || bash /run/control/first
+  sync # the power may be cut within seconds, and this is as old as the host
   cd "$1"
 fi
 
