@@ -57,13 +57,13 @@ def test_many_slow_commands_are_too_many() -> None:
         done["comment"]
     )
     assert done["comment"].endswith("Everything was put back as it was.")
-    assert 1.5 < seconds < 1.5 + 2
+    assert 1.5 < seconds < 1.5 + MARGIN
 
 
 def test_what_is_undone_has_as_much_time_again_and_no_more() -> None:
     done, seconds = run(lambda: slowly(1000), lambda: slowly(1000), 1.5)
     assert "It could not be put back: " in done["comment"]
-    assert 3 < seconds < 3 + 2
+    assert 3 < seconds < 3 + MARGIN
     assert programs.left() == []
 
 
@@ -76,7 +76,7 @@ def test_a_look_is_limited_as_well() -> None:
 
     done = converge.look("slow", find, {}, bound=1.0)
     assert done["result"] is False
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < MARGIN
 
 
 def test_a_command_has_what_is_left() -> None:
@@ -146,7 +146,7 @@ def test_a_service_that_never_ends_its_greeting(talk: Any, protocol: str) -> Non
         began = time.monotonic()
         with pytest.raises(CommandExecutionError, match="^it did not answer as it should within 1.5 s: tcp/"):
             service_judgement.wait_for([target] * 40, 1.5)
-        assert time.monotonic() - began < 1.5 + 4
+        assert time.monotonic() - began < 1.5 + MARGIN
         with host_time.within(0.5):
             (answer,) = service_probe.probe_all([target])
         assert answer["answers"] is False and answer["seconds"] < 2
@@ -158,7 +158,7 @@ def test_many_silent_services_are_not_waited_for_one_after_the_other() -> None:
         began = time.monotonic()
         with host_time.within(1):
             answers = service_probe.probe_all([target] * 200, 5)
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < MARGIN
         assert {each["answers"] for each in answers} == {False}
 
 
@@ -169,7 +169,7 @@ def test_a_name_server_that_never_answers(talk: Any) -> None:
         began = time.monotonic()
         with host_time.within(1), pytest.raises(CommandExecutionError, match="has no answer for n0.example.org"):
             dns_ask.agreed(where, 600)
-        assert time.monotonic() - began < 1 + 3
+        assert time.monotonic() - began < 1 + MARGIN
 
 
 EDITS = {
@@ -190,7 +190,7 @@ def provider(modules: Any) -> Iterator[Callable[..., None]]:
         with pytest.raises(CommandExecutionError) as caught:
             getattr(modules, f"aaaa_{name}").change(f"ipv6:dns:{name}", EDITS)
         assert said in str(caught.value)
-        assert time.monotonic() - began < bound + 3
+        assert time.monotonic() - began < bound + MARGIN
         assert programs.most_memory() - before < 50
 
     yield change
