@@ -146,7 +146,7 @@ def test_a_service_that_never_ends_its_greeting(talk: Any, protocol: str) -> Non
         began = time.monotonic()
         with pytest.raises(CommandExecutionError, match="^it did not answer as it should within 1.5 s: tcp/"):
             service_judgement.wait_for([target] * 40, 1.5)
-        assert time.monotonic() - began < 1.5 + MARGIN
+        assert time.monotonic() - began < 1.5 + 4
         with host_time.within(0.5):
             (answer,) = service_probe.probe_all([target])
         assert answer["answers"] is False and answer["seconds"] < 2
@@ -158,7 +158,7 @@ def test_many_silent_services_are_not_waited_for_one_after_the_other() -> None:
         began = time.monotonic()
         with host_time.within(1):
             answers = service_probe.probe_all([target] * 200, 5)
-        assert time.monotonic() - began < MARGIN
+        assert time.monotonic() - began < 3
         assert {each["answers"] for each in answers} == {False}
 
 
@@ -169,7 +169,7 @@ def test_a_name_server_that_never_answers(talk: Any) -> None:
         began = time.monotonic()
         with host_time.within(1), pytest.raises(CommandExecutionError, match="has no answer for n0.example.org"):
             dns_ask.agreed(where, 600)
-        assert time.monotonic() - began < 1 + MARGIN
+        assert time.monotonic() - began < 1 + 3
 
 
 EDITS = {
@@ -190,7 +190,7 @@ def provider(modules: Any) -> Iterator[Callable[..., None]]:
         with pytest.raises(CommandExecutionError) as caught:
             getattr(modules, f"aaaa_{name}").change(f"ipv6:dns:{name}", EDITS)
         assert said in str(caught.value)
-        assert time.monotonic() - began < bound + MARGIN
+        assert time.monotonic() - began < bound + 3
         assert programs.most_memory() - before < 50
 
     yield change
