@@ -327,12 +327,15 @@ forget() {
   done
 }
 
+# What is read-only is taken away as a whole, once it is writable: if that comes about in the midst of this, next time.
 clean() {
+  writable=
+  [ ! -w "$D" ] || writable=yes
   holder
   is_alive "$pid" "$start" || forget
   PARTS= && round sweep
   [ -z "$guard" ] || eval "$guard" >/dev/null 2>&1
-  rm -rf -- "$D"
+  [ -z "$writable" ] || rm -rf -- "$D"
   rmdir "${D%/*}" 2>/dev/null
 }
 

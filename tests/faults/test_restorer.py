@@ -197,6 +197,33 @@ def test_a_journal_that_has_become_read_only_is_enough(folder: Path, how: str) -
         place.rmdir()
 
 
+def test_a_disk_that_becomes_writable_while_it_is_cleaned_keeps_nothing(folder: Path) -> None:
+    """What could not be taken away a moment ago is not forgotten because the rest of it can be."""
+    file, place = folder / "file", Path("/var/lib/dualstack")
+    record, guard = place / "faults.files", f"mount -o remount,rw {place}"
+    file.write_text("old\n")
+
+    def run() -> None:
+        in_run(change(file, "new\n"))()
+        kill_restorers()
+        die()
+
+    with ground.disk(place):
+        process = FORK.Process(target=run)
+        process.start()
+        process.join(60)
+        os.rename(transaction_place.ARMED, f"{transaction_place.FOLDER}/committed")
+        record.write_text(f"{folder}/.file.dualstack-new\n")
+        with open(transaction_place.HOLDER, "a", encoding="utf-8") as holder:
+            holder.write(f"guard='{guard}'\n")
+        ground.run("mount", "-o", "remount,ro", str(place))
+        for left in ({record.name, "transaction"}, set()):
+            subprocess.run(["sh", transaction_run.SCRIPT, "clean"], check=False)
+            assert {each.name for each in place.iterdir()} == left
+    place.rmdir()
+    assert file.read_text() == "new\n"
+
+
 def test_where_no_journal_can_be_written_nothing_is_changed(folder: Path) -> None:
     file = folder / "file"
     file.write_text("old\n")
