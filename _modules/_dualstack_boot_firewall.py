@@ -23,13 +23,14 @@ import _dualstack_firewall_commands as firewall_commands
 import _dualstack_firewall_declared as firewall_declared
 import _dualstack_firewall_delta as firewall_delta
 import _dualstack_firewall_kernel as firewall_kernel
+import _dualstack_firewall_others as firewall_others
 import _dualstack_firewall_register as firewall_register
 import _dualstack_firewall_ruleset as firewall_ruleset
 import _dualstack_firewall_save as firewall_save
 import _dualstack_host_files as host_files
 from salt.exceptions import CommandExecutionError
 
-SETS = "/etc/iptables/ipsets"
+SETS = firewall_boot.SETS
 PLUGINS = {"ipv4": "ip4tables", "ipv6": "ip6tables"}  # parts of their names
 SET = re.compile(r"(?:^| )--(?:match-set|add-set|del-set|map-set) (\S+)", re.MULTILINE)
 CREATED = re.compile(r"^create (\S+) (\S+)(.*)$", re.MULTILINE)
@@ -45,7 +46,7 @@ class Live(NamedTuple):
     backend: str
     tables: dict[str, firewall_save.Tables]  # by family
     managed: dict[str, list[str]]  # the names of tables, by family
-    preserve: list[str]
+    others: dict[str, firewall_delta.Others]
 
 
 def look(ipv6: Mapping[str, Any], network: Mapping[str, str]) -> converge.Finding:
@@ -65,7 +66,9 @@ def look(ipv6: Mapping[str, Any], network: Mapping[str, str]) -> converge.Findin
     built = firewall_ruleset.read(declared.firewall, declared.tunnel)
     backend = firewall_commands.backend(declared.firewall.get("backend", "auto"))
     managed = {family: list(tables) for family, tables in built["tables"].items()}
-    live = Live(backend, firewall_kernel.read(backend), managed, built["preserve"])
+    tables = firewall_kernel.read(backend)
+    others = firewall_others.of(declared.firewall, {}, tables)
+    live = Live(backend, tables, managed, others)
     problems, untried = _loader()
     rivals = boot_rivals.found(network)
     problems += rivals.certain
@@ -134,16 +137,16 @@ def _different(live: Live, booted: boot_loader.Booted, family: str, kind: str) -
 
 
 def _chains(live: Live, boots: firewall_save.Tables, family: str) -> Iterator[str]:
-    now = _own(live.tables[family], live.managed[family], live.preserve)
-    then = _own(boots, live.managed[family], live.preserve)
+    now = _own(live.tables[family], live.managed[family], live.others[family])
+    then = _own(boots, live.managed[family], live.others[family])
     for table, chains in now.items():
         for chain in firewall_save.different(chains, then[table]):
             yield f"{chain} of the table {table}: {_told(chains.get(chain), then[table].get(chain))}"
 
 
-def _own(tables: firewall_save.Tables, names: Sequence[str], preserve: list[str]) -> firewall_save.Tables:
+def _own(tables: firewall_save.Tables, names: Sequence[str], others: firewall_delta.Others) -> firewall_save.Tables:
     complete = {name: tables.get(name) or firewall_save.empty(name) for name in names}
-    return firewall_delta.own(complete, preserve)
+    return firewall_delta.own(complete, others)
 
 
 def _told(now: firewall_save.Chain | None, then: firewall_save.Chain | None) -> str:
@@ -180,14 +183,14 @@ def _sets(live: Live, booted: boot_loader.Booted) -> Iterator[str]:
     rules = [
         rule
         for family, tables in live.tables.items()
-        for chains in _own(tables, live.managed[family], live.preserve).values()
+        for chains in _own(tables, live.managed[family], live.others[family]).values()
         for each in chains.values()
         for rule in each["rules"]
     ]
     used = sorted(set(SET.findall("\n".join(rules))))
     if not used:
         return
-    yield from firewall_boot.warnings(["-set "])
+    yield from firewall_boot.warnings(["-set "], firewall_commands.backend())
     now, then = _contents(firewall_kernel.sets()), _contents(booted.sets)
     for name in used:
         if name not in now:
@@ -240,7 +243,7 @@ def _others(live: Live, booted: boot_loader.Booted) -> Iterator[str]:
         if boot_loader.backend(family) == unused:
             continue  # that is told
         names = sorted({*now.get(family, {}), *then})
-        one, other = (_own(each, names, live.preserve) for each in (now.get(family, {}), then))
+        one, other = (_own(each, names, live.others[family]) for each in (now.get(family, {}), then))
         for table in names:
             kept = now.get(family, {}).get(table) or firewall_save.empty(table)
             for chain in firewall_save.different(one[table], other[table]):

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import _dualstack_families as families
 import _dualstack_firewall_option as firewall_option
+import _dualstack_firewall_sets as firewall_sets
 from salt.exceptions import SaltInvocationError
 
 V4_HOST = re.compile(r"[0-9.]+|0[xX][0-9a-fA-F.xX]*")
@@ -66,6 +67,8 @@ def _v6(host: str) -> str:
 def addresses(rule: firewall_option.Rule, option: firewall_option.Option) -> firewall_option.Both:
     """``-s`` and ``-d``: a list of addresses, networks and names."""
     value = option.values[0]
+    if "!" in value:
+        _refuse_exceptions(option)
     if "," not in value:
         entries = [_entry(rule, option, value)]
     else:
@@ -75,6 +78,19 @@ def addresses(rule: firewall_option.Rule, option: firewall_option.Option) -> fir
         mine = [text for its, text in entries if its in (family, None)]
         by_family[family] = _without_overlaps(mine, family) if len(mine) > 1 else mine
     return _each_its_own(rule, option, by_family, entries)
+
+
+def _refuse_exceptions(option: firewall_option.Option) -> None:
+    """``10.0.0.0/8,!10.1.0.0/16``: raises ``SaltInvocationError`` with what to write instead."""
+    entries = option.values[0].split(",")
+    but = ",".join(each.lstrip("! ") for each in entries if each.startswith("!"))
+    others = ",".join(each for each in entries if not each.startswith("!"))
+    if not others:
+        raise SaltInvocationError(f"{option}: `!` belongs before the option; expected `! {option.name} {but}`")
+    raise SaltInvocationError(
+        f"{option}: a list has no exceptions; write two rules, first one with `{option.name} {but}` and what is to "
+        f"become of those (such as `-j RETURN`), then this one with `{option.name} {others}`"
+    )
 
 
 def _entry(rule: firewall_option.Rule, option: firewall_option.Option, text: str) -> tuple[str | None, str]:
@@ -150,6 +166,8 @@ def one_address(rule: firewall_option.Rule, option: firewall_option.Option) -> f
             entries.append(_place(text))
         except ValueError as error:
             raise SaltInvocationError(f"{option}: {error}") from None
+    if option.name in ("--to-destination", "--to-source") and _has_ports(rule):
+        rule.warnings += [said for its, text in entries if its == "ipv6" and (said := _port_or_address(option, text))]
     by_family = {family: [text for its, text in entries if its in (family, None)] for family in families.FAMILIES}
     for family, texts in by_family.items():
         if len(texts) > 1:
@@ -157,6 +175,26 @@ def one_address(rule: firewall_option.Rule, option: firewall_option.Option) -> f
                 f"{option}: takes one {families.NAMES[family]} address; found {' and '.join(texts)}"
             )
     return _each_its_own(rule, option, by_family, entries)
+
+
+def _has_ports(rule: firewall_option.Rule) -> bool:
+    protocol = (rule.value("-p") or "").lower()
+    return protocol in ("tcp", "udp", "sctp", "dccp", "udplite", "6", "17", "132", "33", "136")
+
+
+def _port_or_address(option: firewall_option.Option, text: str) -> str:
+    """A warning about ``2001:db8::1:80``, which the commands read as an address; with brackets it is clear."""
+    address, _, port = text.rpartition(":")
+    if text.startswith("[") or not port.isdecimal() or not 0 < int(port) < 65536:
+        return ""
+    try:
+        _v6(address.rpartition("-")[2])
+    except ValueError:
+        return ""
+    return (
+        f"`{option.name} {text}` is an address without a port; write `[{address}]:{port}` if {port} is the port, or "
+        f"`[{text}]` if it is not"
+    )
 
 
 def _place(text: str) -> tuple[str | None, str]:
@@ -209,8 +247,11 @@ def hash_prefix(rule: firewall_option.Rule, option: firewall_option.Option) -> f
 
 
 def set_name(rule: firewall_option.Rule, option: firewall_option.Option) -> firewall_option.Both:
-    """A set of ipset(8), which may hold addresses of one family only."""
-    family = {"inet": "ipv4", "inet6": "ipv6"}.get(rule.sets.get(option.values[0], ""))
+    """A set of ipset(8), which may hold addresses of one family only, and have a twin for the other."""
+    holds = rule.sets.get(option.values[0], "")
+    if holds.startswith(firewall_sets.TWIN_OF):
+        return option.words, option.with_values(holds[len(firewall_sets.TWIN_OF) :], *option.values[1:])
+    family = {"inet": "ipv4", "inet6": "ipv6"}.get(holds)
     if family:
         rule.deny(families.other(family), option, f"the set holds {families.NAMES[family]} addresses")
     return option.words, option.words

@@ -7,6 +7,7 @@ from __future__ import annotations
 import _dualstack_firewall_blame as firewall_blame
 import _dualstack_firewall_commands as firewall_commands
 import _dualstack_firewall_delta as firewall_delta
+import _dualstack_firewall_names as firewall_names
 import _dualstack_firewall_save as firewall_save
 import _dualstack_firewall_scratch as firewall_scratch
 from salt.exceptions import CommandExecutionError
@@ -50,14 +51,17 @@ def canonical(
 
     Returns the tables, and warnings. Raises ``Refused``, and ``CommandExecutionError``.
     """
+    named = firewall_names.resolved(declared, origins)
+    declared, warnings = named.tables, named.warnings
     full = {family: firewall_delta.with_stubs(each, preserve) for family, each in declared.items()}
-    warnings = []
     try:
         texts = {family: firewall_save.render(each) for family, each in full.items()}
         loaded = firewall_scratch.load(texts, backend, sets)
     except firewall_commands.NoNamespaces as error:
         warnings.append(f"{error}; the rules were normalised in unreferenced chains")
         loaded = firewall_scratch.load_in_place(full, backend)
+    if loaded.refusals and named.problems:  # the command itself only says that something was not found
+        raise Refused(named.problems, [])
     if loaded.refusals:
         rules, others = [], []
         for family, refusal in loaded.refusals.items():

@@ -12,15 +12,69 @@ import functools
 import re
 from bisect import bisect_left
 from collections import Counter, deque
-from typing import Any, TypedDict
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TypedDict
 
 import _dualstack_firewall_save as firewall_save
 
 TARGETS = re.compile(r"(?:^| )(?:-j|-g) (\S+)", re.MULTILINE)
-NAMES = re.compile(r"(?:^| )(?:-j|-g|-i|-o) (\S+)", re.MULTILINE)
+NAMES = re.compile(r"(?:^| )(?:-j|-g|-i|-o|--match-set|--add-set|--del-set|--map-set|--name) (\S+)", re.MULTILINE)
+WILD = re.compile(r"[*?]|\[!?.[^]]*\]")  # in a pattern, what stands for other text
 QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 
-Singles = dict[str, dict[str, list[str]]]  # single rules, by table and chain
+Singles = dict[str, dict[str, list[str]]]  # rules, by table and chain
+
+
+class Others(NamedTuple):
+    """
+    What in one family's tables belongs to others: chains, and rules.
+
+    preserve
+        The patterns of names of chains, interfaces and sets, as in a shell, or of whole rules.
+    registered
+        Single rules of other formulas: they stay where they are.
+    made
+        What is ours whatever it is called, since it was declared. A chain with a name of others is ours as a whole if
+        it is in ``chains``; otherwise only these rules of it are.
+    chains
+        The declared chains of each table.
+    known
+        What else we have made and may take away, where that is known: any other rule is foreign.
+    keep
+        Whether what is foreign belongs to others, too.
+    """
+
+    preserve: list[str]
+    registered: Singles = {}
+    made: Singles = {}
+    chains: dict[str, list[str]] = {}
+    known: Singles | None = None
+    keep: bool = False
+
+    def chain(self, table: str, chain: str) -> bool:
+        """Whether a chain belongs to others."""
+        if chain in self.chains.get(table, ()):
+            return False
+        return foreign(chain, self.preserve) or (self.keep and self._is_foreign(table, chain))
+
+    def _is_foreign(self, table: str, chain: str) -> bool:
+        ours = (self.made.get(table, {}), (self.known or {}).get(table, {}))
+        return chain not in firewall_save.BUILT_IN.get(table, ()) and not any(chain in each for each in ours)
+
+    def alien(self, table: str, chain: str, rules: list[str]) -> set[str]:
+        """Those of a chain's rules that belong to others."""
+        if self.keep:
+            away = set(rules) - set((self.known or {}).get(table, {}).get(chain, ()))
+        else:
+            away = set(rules) if self.chain(table, chain) else leading_away(rules, self.preserve)
+        return away - set(self.made.get(table, {}).get(chain, ())) if away else away
+
+    def foreign(self, table: str, chain: str, rules: list[str]) -> list[str]:
+        """Those of a chain's rules that nobody of us has made, as far as that is known."""
+        if self.known is None:
+            return []
+        ours = {*self.known.get(table, {}).get(chain, ()), *self.made.get(table, {}).get(chain, ())}
+        return [rule for rule in rules if rule not in ours]
 
 
 class Delta(TypedDict):
@@ -31,7 +85,7 @@ class Delta(TypedDict):
     after: firewall_save.Tables
 
 
-def foreign(name: str, preserve: list[str]) -> bool:
+def foreign(name: str, preserve: Sequence[str]) -> bool:
     """
     Whether a chain or an interface belongs to others.
 
@@ -55,29 +109,34 @@ def targets(rules: list[str]) -> set[str]:
     rules
         Without their ``-A CHAIN``.
     """
-    return set(TARGETS.findall(_unquoted("\n".join(rules))))
+    return set(_targets(tuple(rules)))
 
 
-def own(tables: firewall_save.Tables, preserve: list[str]) -> firewall_save.Tables:
+@functools.lru_cache(maxsize=16)
+def _targets(rules: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(TARGETS.findall(_unquoted("\n".join(rules))))
+
+
+def own(tables: firewall_save.Tables, others: Others) -> firewall_save.Tables:
     """
     Tables without the chains of others and the rules that lead to them.
 
     tables
         Of one family.
-    preserve
-        The patterns of names that belong to others.
+    others
+        What belongs to others.
 
-    A chain of others is kept, empty, if one of our rules leads to it: otherwise the ruleset could not be loaded.
+    Of a chain of others only our own rules are kept, and no chain that has none.
     """
-    return {table: _own(chains, preserve) for table, chains in tables.items()}
+    return {table: _own(table, chains, others) for table, chains in tables.items()}
 
 
-def _own(chains: firewall_save.Table, preserve: list[str]) -> firewall_save.Table:
+def _own(table: str, chains: firewall_save.Table, others: Others) -> firewall_save.Table:
     kept: firewall_save.Table = {}
     for chain, each in chains.items():
-        if not foreign(chain, preserve):
-            away = _leading_away(each["rules"], preserve)
-            rules = [rule for rule in each["rules"] if rule not in away] if away else each["rules"]
+        away = others.alien(table, chain, each["rules"])
+        rules = [rule for rule in each["rules"] if rule not in away] if away else each["rules"]
+        if rules or not others.chain(table, chain):
             kept[chain] = {"policy": each["policy"], "rules": rules}
     return kept
 
@@ -125,32 +184,29 @@ def _stubs(chains: firewall_save.Table, preserve: list[str]) -> firewall_save.Ta
     return {name: {"policy": None, "rules": []} for name in missing}
 
 
-def tables(
-    live: firewall_save.Tables,
-    wanted: firewall_save.Tables,
-    preserve: list[str],
-    registered: Singles | None = None,
-) -> Delta:
+def tables(live: firewall_save.Tables, wanted: firewall_save.Tables, others: Others, numbered: bool = True) -> Delta:
     """
     Compare the tables of one family with the wanted ones.
 
     live, wanted
         The tables, both in the form that the kernel gives them. A table that is not wanted is ignored; one that is not
-        live is empty. A wanted policy of ``""`` is ACCEPT, except where rules of others are in the chain: there it is
-        left as it is, since Docker sets that of FORWARD to DROP.
-    preserve
-        The patterns of names that belong to others: their chains, and rules that lead there, stay if not wanted.
-    registered
-        Single rules of others that stay as well: by table and chain.
+        live is empty. A wanted policy of ``""`` is left as it is. Rules of others may be wanted where they are: those
+        that are not live are not made.
+    others
+        What belongs to others: their chains, and rules that lead there, stay if not wanted.
+    numbered
+        Rules are deleted by their numbers. Otherwise by their text: the script then does what is wanted even if
+        somebody else has added or deleted rules meanwhile.
 
-    Returns ``changes``, by ``"table CHAIN"`` with ``policy`` (``old``, ``new``), ``removed``, ``added`` and
-    ``moved``; ``script``, for iptables-restore --noflush; and ``after``, all tables as they will be then.
+    Returns ``changes``, by ``"table CHAIN"`` with ``policy`` (``old``, ``new``), ``removed``, ``added``, ``moved``, and
+    ``foreign``, what is removed though nobody of us is known to have made it; ``script``, for iptables-restore
+    --noflush; and ``after``, all tables as they will be then.
     """
     changes: dict[str, Any] = {}
     script: list[str] = []
     after = dict(live)
     for table, chains in wanted.items():
-        found, lines, after[table] = _table(live.get(table, {}), chains, preserve, (registered or {}).get(table, {}))
+        found, lines, after[table] = _table(table, live.get(table, {}), chains, others, numbered)
         changes.update({f"{table} {chain}": change for chain, change in found.items()})
         if lines:
             script += [f"*{table}", *lines, "COMMIT"]
@@ -158,9 +214,10 @@ def tables(
 
 
 def _table(
-    live: firewall_save.Table, wanted: firewall_save.Table, preserve: list[str], registered: dict[str, list[str]]
+    table: str, live: firewall_save.Table, wanted: firewall_save.Table, others: Others, numbered: bool
 ) -> tuple[dict[str, Any], list[str], firewall_save.Table]:
     """One table: the changes by chain, the lines for iptables-restore, and the chains afterwards."""
+    registered, made = others.registered.get(table, {}), others.made.get(table, {})
     changes: dict[str, Any] = {}
     created, edits, removed = [], [], []
     after: firewall_save.Table = {}
@@ -168,10 +225,13 @@ def _table(
         new: firewall_save.Chain = {"policy": None if target["policy"] is None else "ACCEPT", "rules": []}
         now = live.get(chain, new)
         change: dict[str, Any]
-        change, lines, rules = _rules(chain, now["rules"], target["rules"], preserve, registered.get(chain, []))
-        policy = target["policy"]
-        if policy == firewall_save.UNSAID:
-            policy = now["policy"] if len(rules) > len(target["rules"]) else "ACCEPT"  # rules of others are in it
+        alien = others.alien(table, chain, now["rules"] + target["rules"])
+        there = Counter(now["rules"])
+        wish = [rule for rule in target["rules"] if rule not in alien or there[rule]]  # it may have gone meanwhile
+        theirs = _rest(now["rules"], wish, alien | set(registered.get(chain, ())))
+        change, lines, rules = _rules(chain, now["rules"], wish, theirs, numbered)
+        change = _by_origin(change, others, table, chain)
+        policy = now["policy"] if target["policy"] == firewall_save.UNSAID else target["policy"]
         if policy != now["policy"]:
             edits.append(f"-P {chain} {policy}")
             change = {"policy": {"old": now["policy"], "new": policy}, **change}
@@ -184,18 +244,24 @@ def _table(
     for chain, each in live.items():
         if chain in wanted:
             continue
-        if foreign(chain, preserve):
-            after[chain] = each
+        if others.chain(table, chain):
+            gone = set(made.get(chain, ())) - set(registered.get(chain, ()))
+            left = [rule for rule in each["rules"] if rule not in gone]
+            change, lines, rules = _rules(chain, each["rules"], left, set(), numbered)
+            after[chain] = {"policy": each["policy"], "rules": rules}
+            edits += lines
+            changes[chain] = change
         else:
             removed.append(chain)
-            changes[chain] = {"chain": {"old": "present", "new": "absent"}, "removed": each["rules"]}
+            gone_with = _by_origin({"removed": each["rules"]}, others, table, chain)
+            changes[chain] = {"chain": {"old": "present", "new": "absent"}, **gone_with}
     # A chain can be deleted only when nothing leads to it, so all are emptied first.
     lines = [*created, *edits, *(f"-F {chain}" for chain in removed), *(f"-X {chain}" for chain in removed)]
     return {chain: change for chain, change in changes.items() if change}, lines, after
 
 
 def _rules(
-    chain: str, now: list[str], target: list[str], preserve: list[str], registered: list[str]
+    chain: str, now: list[str], target: list[str], theirs: set[int], numbered: bool
 ) -> tuple[dict[str, list[str]], list[str], list[str]]:
     """
     One chain: the change, the lines for iptables-restore, and the rules afterwards.
@@ -204,13 +270,16 @@ def _rules(
     """
     if now == target:
         return {}, [], now
-    theirs = _theirs(now, target, preserve, set(registered))
     if theirs and [rule for index, rule in enumerate(now) if index not in theirs] == target:
         return {}, [], now
     kept = _kept(now, target, theirs)
-    staying = [index for index in range(len(now)) if index in kept or index in theirs]
     gone = [index for index in range(len(now)) if index not in kept and index not in theirs]
-    lines = [f"-D {chain} {index + 1}" for index in reversed(gone)]
+    if not numbered:  # of equal rules, the first is deleted: so all of ours go, and what stays is new
+        texts = {now[index] for index in gone}
+        kept = {index: position for index, position in kept.items() if now[index] not in texts}
+        gone = [index for index in range(len(now)) if index not in kept and index not in theirs]
+    staying = [index for index in range(len(now)) if index in kept or index in theirs]
+    lines = [f"-D {chain} {index + 1 if numbered else now[index]}".rstrip() for index in reversed(gone)]
 
     # New rules are inserted from the bottom up, each before a rule that stays: so no number ever refers to a rule that
     # is itself new, which iptables-nft-restore cannot handle.
@@ -229,9 +298,19 @@ def _rules(
     return _told([now[index] for index in gone], _without(target, set(kept.values()))), lines, rules
 
 
-def _theirs(now: list[str], target: list[str], preserve: list[str], registered: set[str]) -> set[int]:
-    """The places of the rules of others, unless they are wanted."""
-    others = registered | _leading_away(now, preserve)
+def _by_origin(change: dict[str, Any], others: Others, table: str, chain: str) -> dict[str, Any]:
+    """A chain's change, with what is removed though we have not made it by itself."""
+    removed = change.get("removed", [])
+    foreign_ones = others.foreign(table, chain, removed)
+    if not foreign_ones:
+        return change
+    ours = _less(removed, Counter(foreign_ones))
+    rest = {key: rules for key, rules in change.items() if key != "removed"}
+    return {"foreign": foreign_ones, **({"removed": ours} if ours else {}), **rest}
+
+
+def _rest(now: list[str], target: list[str], others: set[str]) -> set[int]:
+    """The places of those rules of others that are not wanted."""
     if not others:
         return set()
     wanted = Counter(target)
@@ -244,13 +323,32 @@ def _theirs(now: list[str], target: list[str], preserve: list[str], registered: 
     return found
 
 
-def _leading_away(rules: list[str], preserve: list[str]) -> set[str]:
-    """The rules that lead to a chain of others, or name an interface of theirs, or are preserved as a whole."""
-    names = set(NAMES.findall(_unquoted("\n".join(rules))))  # few, where there are thousands of rules
+def leading_away(rules: list[str], preserve: list[str]) -> set[str]:
+    """
+    The rules that lead to a chain of others, name an interface or a set of theirs, or are preserved as a whole.
+
+    rules
+        Without their ``-A CHAIN``.
+    preserve
+        The patterns.
+    """
+    return set(_leading_away(tuple(rules), tuple(preserve)))
+
+
+@functools.lru_cache(maxsize=16)  # a run asks of the same chains again and again
+def _leading_away(rules: tuple[str, ...], preserve: tuple[str, ...]) -> frozenset[str]:
+    text = "\n".join(rules)
+    names = set(NAMES.findall(_unquoted(text)))  # few, where there are thousands of rules
     others = {name for name in names if foreign(name, preserve)}
     found = {rule for rule in rules if others.intersection(NAMES.findall(_unquoted(rule)))} if others else set()
-    whole = [each for each in preserve if " " in each]
-    return found | {rule for rule in rules if foreign(rule, whole)} if whole else found
+    whole = tuple(each for each in preserve if " " in each and all(part in text for part in _certain(each)))
+    return frozenset(found.union(rule for rule in rules if foreign(rule, whole)) if whole else found)
+
+
+@functools.lru_cache(maxsize=256)
+def _certain(pattern: str) -> list[str]:
+    """The parts of a pattern that whatever matches it has in it."""
+    return WILD.split(pattern)
 
 
 def _kept(now: list[str], target: list[str], theirs: set[int]) -> dict[int, int]:
@@ -260,6 +358,8 @@ def _kept(now: list[str], target: list[str], theirs: set[int]) -> dict[int, int]
     The n-th of equal rules matches the n-th. The rules that keep their order are a longest increasing subsequence,
     which patience sorting finds in O(n log n); a diff by lines would need O(n^2) for a reversed chain.
     """
+    if not now or not target:
+        return {}
     places: dict[str, deque[int]] = {}
     for position, rule in enumerate(target):
         places.setdefault(rule, deque()).append(position)
@@ -295,6 +395,8 @@ def _told(gone: list[str], new: list[str]) -> dict[str, list[str]]:
 
 
 def _less(rules: list[str], fewer: Counter[str]) -> list[str]:
+    if not fewer:
+        return list(rules)
     left = Counter(fewer)
     result = []
     for rule in rules:

@@ -25,6 +25,10 @@ from salt.exceptions import CommandExecutionError
 
 LOCK = "/run/xtables.lock"  # of all iptables-legacy commands
 NO_RULES = re.compile("-P (INPUT|FORWARD|OUTPUT) ACCEPT")  # as iptables -S prints a table of which nothing was used
+NO_FAMILY = ("list:set", "hash:mac", "bitmap:port")  # types of sets that rules of both families may name
+# What a restore says that does not find the rule or the place that it was given.
+UNFOUND = re.compile(r"does a matching rule exist|Index of \w+ too big|RULE_\w+ failed")
+ATTEMPTS = 10  # at a change while others change their rules
 NAMES_OF_THE_HOST = ("services", "protocols", "hosts", "passwd", "group")  # below /etc: rules may hold such names
 
 
@@ -45,7 +49,8 @@ def read(backend: str) -> dict[str, firewall_save.Tables]:
     Raises ``CommandExecutionError``.
     """
     jobs = {
-        family: firewall_commands.Job([firewall_commands.command(family, backend, "save")]) for family in families()
+        family: firewall_commands.Job([firewall_commands.command(family, backend, "save")], reads=True)
+        for family in families()
     }
     tables = {}
     for family, said in firewall_commands.together(jobs).items():
@@ -120,7 +125,7 @@ def set_families(text: str) -> dict[str, str]:
     found = {}
     for name, kind, options in re.findall(r"^create (\S+) (\S+)(.*)$", text, re.MULTILINE):
         family = re.search(r" family (\S+)", options)
-        found[name] = "both" if kind == "list:set" else family[1] if family else "inet"
+        found[name] = "both" if kind in NO_FAMILY else family[1] if family else "inet"
     return found
 
 
@@ -139,47 +144,89 @@ def fingerprint(backend: str) -> list[Any]:
 
 def swap(
     wanted: dict[str, firewall_save.Tables],
-    preserve: list[str],
+    others: Mapping[str, firewall_delta.Others],
     backend: str,
-    registered: Mapping[str, firewall_delta.Singles],
     before: Mapping[str, firewall_save.Tables] | None = None,
-) -> None:
+) -> int:
     """
     Change the live tables to the wanted ones, with one iptables-restore for each family that differs.
 
     wanted
         The tables of each family, in the form that the kernel gives them; a table that is not there is left alone.
-    preserve
-        The chains of others, as in ``firewall_delta.tables``.
+    others
+        What belongs to others in each family, as in ``firewall_delta.tables``.
     backend
         ``nft`` or ``legacy``.
-    registered
-        Single rules of others in each family, as in ``firewall_delta.tables``.
     before
         What the plan has found in these tables, without what belongs to others. If it is given and they are not so any
         more, nothing is changed.
 
-    Each table is changed in one step, and of it only what differs. Raises ``CommandExecutionError`` if a family could
-    not be changed; the other one may have been; and ``Moved``, which is one.
+    Each table is changed in one step, and of it only what differs. Where others change their rules at the same time, it
+    is done again until the tables are as wanted, at most :py:data:`ATTEMPTS` times. Returns how often it was done.
+    Raises ``CommandExecutionError`` if a family could not be changed; the other one may have been; and ``Moved``, which
+    is one.
     """
-    with _lock(backend) as environment:
-        live = read(backend)  # again: others may have changed them since the plan was made
-        jobs = {}
-        for family, tables in wanted.items():
-            if before is not None:
-                _compare(family, before[family], live[family], preserve)
-            script = firewall_delta.tables(live[family], tables, preserve, registered.get(family))["script"]
-            if script:
-                words = firewall_commands.adding(family, backend)
-                jobs[family] = firewall_commands.Job(words, script, environment)
-        ended = firewall_commands.together(jobs)
-    failures = [str(each) for each in ended.values() if isinstance(each, CommandExecutionError)]
+    numbered = backend == "legacy"  # its lock keeps others away
+    done, failures = 0, [""]
+    while done < ATTEMPTS:
+        with _lock(backend) as environment:
+            live = read(backend)  # again: others may have changed them since the plan was made
+            if before is not None and not done:
+                for family in wanted:
+                    _compare(family, before[family], live[family], others[family])
+            deltas = {
+                family: firewall_delta.tables(live[family], tables, others[family], numbered)
+                for family, tables in wanted.items()
+            }
+            jobs = {
+                family: firewall_commands.Job(firewall_commands.adding(family, backend), each["script"], environment)
+                for family, each in deltas.items()
+                if each["script"]
+            }
+            if not jobs:
+                return done
+            ended = firewall_commands.together(jobs)
+        done += 1
+        failures = [str(each) for each in ended.values() if isinstance(each, CommandExecutionError)]
+        if not failures and (backend == "legacy" or not any(_shared(live, wanted, others, each) for each in jobs)):
+            return done
+        if failures and _theirs(read(backend), others) == _theirs(live, others):  # nobody else was quicker
+            if numbered or not all(map(UNFOUND.search, failures)):
+                break
+            numbered = True  # iptables does not find a rule by its own words for it
     if failures:
         raise CommandExecutionError("\n".join(failures))
+    return done
 
 
-def _compare(family: str, before: firewall_save.Tables, live: firewall_save.Tables, preserve: list[str]) -> None:
-    now = firewall_delta.own({table: live.get(table) or firewall_save.empty(table) for table in before}, preserve)
+def _shared(
+    live: Mapping[str, firewall_save.Tables],
+    wanted: Mapping[str, firewall_save.Tables],
+    others: Mapping[str, firewall_delta.Others],
+    family: str,
+) -> bool:
+    """Whether another program has rules in the tables that are changed."""
+    there = {table: live[family][table] for table in wanted[family] if table in live[family]}
+    return firewall_delta.own(there, others[family]) != there
+
+
+def _theirs(
+    live: Mapping[str, firewall_save.Tables], others: Mapping[str, firewall_delta.Others]
+) -> dict[tuple[str, str, str], list[str]]:
+    """The rules of others, by family, table and chain."""
+    found = {}
+    for family, tables in live.items():
+        for table, chains in tables.items():
+            for chain, each in chains.items():
+                if family in others and (away := others[family].alien(table, chain, each["rules"])):
+                    found[family, table, chain] = [rule for rule in each["rules"] if rule in away]
+    return found
+
+
+def _compare(
+    family: str, before: firewall_save.Tables, live: firewall_save.Tables, others: firewall_delta.Others
+) -> None:
+    now = firewall_delta.own({table: live.get(table) or firewall_save.empty(table) for table in before}, others)
     for table, chains in before.items():
         for chain in firewall_save.different(chains, now[table]):
             raise moved([(family, table, chain)])

@@ -4,6 +4,7 @@ The pillar's firewall as the tables of both families. It never accesses the host
 
 from __future__ import annotations
 
+import fnmatch
 import functools
 import re
 from collections import Counter
@@ -11,17 +12,29 @@ from collections.abc import Iterator
 from typing import Any, TypedDict
 
 import _dualstack_families as families
+import _dualstack_firewall_beside as firewall_beside
+import _dualstack_firewall_essential as firewall_essential
 import _dualstack_firewall_expectations as firewall_expectations
+import _dualstack_firewall_programs as firewall_programs
 import _dualstack_firewall_rules as firewall_rules
 import _dualstack_firewall_save as firewall_save
+import _dualstack_firewall_sets as firewall_sets
 import salt.utils.json
 from salt.exceptions import SaltInvocationError
 
-KEYS = ("backend", "icmpv6_essential", "preserve", "tables", "expect", "clamp_mss", "save")
+KEYS = (
+    *("backend", "icmpv6_essential", "preserve", "preserve_only", "foreign", "tables"),
+    *("expect", "from", "clamp_mss", "save", "beside", "take_over", "sets"),
+)
 CHAIN_KEYS = ("policy", "rules", "family")
 CHAIN_NAME = r"[A-Za-z0-9_][^\s\"'\\!,;|]{0,27}"  # 28 bytes at most, in characters that iptables-restore can read
 PATTERN = re.compile(r"(?! )[A-Za-z0-9_.:/+@*?\[\]!,= -]{1,250}(?<! )")  # of a chain, an interface or a whole rule
 POLICIES = ("ACCEPT", "DROP")
+# Targets that are nobody's: a pattern of chains that matched one would make it a chain of others.
+TARGETS = (
+    *("ACCEPT", "DROP", "RETURN", "REJECT", "LOG", "NFLOG", "MARK", "CONNMARK", "MASQUERADE", "SNAT", "DNAT"),
+    *("REDIRECT", "NETMAP", "TPROXY", "NOTRACK", "CT", "TCPMSS", "SET", "NFQUEUE"),
+)
 NUMBER = re.compile(r"-?[0-9]{1,300}")
 
 
@@ -34,37 +47,6 @@ class Reading(TypedDict):
     notes: list[str]
     warnings: list[str]
     problems: list[str]
-
-
-# Programs that write rules of their own, and the names of their chains and interfaces. Docker's bridges have names of
-# 12 hexadecimal digits; its rule for a container that uses its own published port contains no such name.
-PRESERVE = [
-    "DOCKER*",
-    "docker0",
-    "br-" + 12 * "[0-9a-f]",
-    "-s 172.*/32 -d 172.*/32 -p * --dport * -j MASQUERADE",
-    "f2b-*",
-    "fail2ban-*",
-    "sshguard",
-    "LIBVIRT_*",
-    "virbr*",
-    "KUBE-*",
-    "CNI-*",
-    "cali-*",
-    "CILIUM_*",
-    "FLANNEL-*",
-    "NETAVARK*",
-    "ts-*",
-]
-
-# What must not be dropped for IPv6 to work: RFC 4890, sections 4.3.1 (in transit) and 4.4.1 (of this host). Neighbour
-# discovery goes untracked, so that no rule for connections lets it in.
-ERRORS_AND_ECHO = [
-    "destination-unreachable", "packet-too-big", "time-exceeded", "parameter-problem", "echo-request", "echo-reply",
-]  # fmt: skip
-NEIGHBOUR_DISCOVERY = (133, 134, 135, 136, 141, 142, 148, 149)  # a router would have lowered the hop limit of 255
-LISTENER_DISCOVERY = (130, 131, 132, 143)  # of multicast, link-local by RFC 2710, section 3
-ROUTER_DISCOVERY = (151, 152, 153)  # of multicast, RFC 4286, section 5
 
 
 def errors(firewall: Any) -> list[str]:
@@ -102,7 +84,8 @@ def read(firewall: Any, tunnel: dict[str, Any] | None = None, sets: dict[str, st
     tunnel
         The 6in4 tunnel whose protocol 41 is let through, with ``endpoint``, and ``name`` for ``clamp_mss``.
     sets
-        The family of each set of ipset(8), as ``firewall_kernel.set_families`` returns it.
+        The family of each set of ipset(8), as ``firewall_kernel.set_families`` returns it; those of the firewall's own
+        sets are known without it.
 
     Returns ``tables`` by family; ``origins``, which has for each rule there the pillar's key that it comes from;
     ``preserve``, the names that belong to others; ``notes``, why rules are in one family only; ``warnings``; and
@@ -120,16 +103,7 @@ def essential(chain: str) -> list[str]:
     chain
         A built-in chain.
     """
-    accept = "-p ipv6-icmp -m icmp6 --icmpv6-type"
-    rules = [f"{accept} {name} -j ACCEPT" for name in ERRORS_AND_ECHO]
-    if chain == "FORWARD":
-        return rules
-    # A host that has no address yet reports its groups from ::, RFC 3590, section 4.
-    link_local = "-s fe80::/10 " if chain in ("INPUT", "PREROUTING") else ""
-    rules += [f"{accept} {number} -m hl --hl-eq 255 -j ACCEPT" for number in NEIGHBOUR_DISCOVERY]
-    rules += [f"{link_local}{accept} {number} -j ACCEPT" for number in LISTENER_DISCOVERY]
-    rules += [f"{link_local}{accept} {number} -m hl --hl-eq 1 -j ACCEPT" for number in ROUTER_DISCOVERY]
-    return rules
+    return firewall_essential.rules(chain)
 
 
 @functools.lru_cache(maxsize=4)
@@ -138,7 +112,7 @@ def _read_json(text: str) -> Reading:
     reading: Reading = {
         "tables": {family: {} for family in families.FAMILIES},
         "origins": {family: {} for family in families.FAMILIES},
-        "preserve": PRESERVE,
+        "preserve": firewall_programs.NAMES,
         "notes": [],
         "warnings": [],
         "problems": problems(firewall),
@@ -146,11 +120,12 @@ def _read_json(text: str) -> Reading:
     if not isinstance(firewall, dict) or not isinstance(firewall.get("tables"), dict):
         return reading
     built_in = firewall_save.BUILT_IN
+    sets = {**(sets or {}), **firewall_sets.read(firewall).families}
     for table, chains in firewall["tables"].items():
         if table in built_in and isinstance(chains, dict):
             _table(reading, table, chains, sets)
     if not reading["problems"]:
-        reading["preserve"] = firewall.get("preserve", PRESERVE) or []
+        reading["preserve"] = preserved(firewall)
         _prepend(reading, firewall, tunnel or {})
     return reading
 
@@ -175,20 +150,19 @@ def _problems(firewall: Any) -> Iterator[str]:
     backend = firewall.get("backend", "auto")
     if backend not in ("auto", "nft", "legacy"):
         yield f"backend: {backend!r} is not a backend of iptables; expected auto, nft or legacy"
+    if firewall.get("foreign", "remove") not in ("remove", "keep"):
+        yield f"foreign: {firewall['foreign']!r} is neither remove nor keep"
     for key in ("icmpv6_essential", "clamp_mss", "save"):
         if not isinstance(firewall.get(key, True), bool):
             yield f"{key}: {firewall[key]!r} is neither true nor false"
-    preserve = firewall.get("preserve")
-    preserve = [] if preserve is None else preserve
-    if not isinstance(preserve, list) or not all(isinstance(each, str) and each for each in preserve):
-        yield f"preserve: expected a list of names or patterns of chains, such as [DOCKER*], found {preserve!r}"
-    elif not all(PATTERN.fullmatch(each) for each in preserve):
-        yield f"preserve: expected names or patterns of chains in plain letters, such as DOCKER*, found {preserve!r}"
-    elif "*" in preserve:
-        yield "preserve: '*' would leave every rule there is in its place"
+    for key in ("preserve", "preserve_only"):
+        yield from _wrong_patterns(key, firewall.get(key))
     expect = firewall.get("expect")
     expect = [] if expect is None else expect
     yield from (f"expect{each}" for each in firewall_expectations.errors(expect))
+    yield from (f"from{each}" for each in firewall_expectations.anywhere(firewall.get("from"))[1])
+    yield from firewall_beside.errors(firewall)
+    yield from firewall_sets.read(firewall).problems
     tables = firewall.get("tables")
     if not isinstance(tables, dict):
         yield f"tables: expected a mapping of tables, such as filter, found {tables!r}"
@@ -199,6 +173,33 @@ def _problems(firewall: Any) -> Iterator[str]:
             yield f"tables:{table}: not a table of iptables; expected one of {', '.join(built_in)}"
         elif not isinstance(chains, dict):
             yield f"tables:{table}: expected a mapping of chains, such as INPUT, found {chains!r}"
+
+
+def _wrong_patterns(key: str, preserve: Any) -> Iterator[str]:
+    preserve = [] if preserve is None else preserve
+    if not isinstance(preserve, list) or not all(isinstance(each, str) and each for each in preserve):
+        yield f"{key}: expected a list of names or patterns of chains, such as [DOCKER*], found {preserve!r}"
+    elif not all(PATTERN.fullmatch(each) for each in preserve):
+        yield f"{key}: expected names or patterns of chains in plain letters, such as DOCKER*, found {preserve!r}"
+    elif "*" in preserve:
+        yield f"{key}: '*' would leave every rule there is in its place"
+    else:
+        for each in preserve:
+            target = next((name for name in TARGETS if fnmatch.fnmatchcase(name, each)), None)
+            if target:
+                yield f"{key}: {each!r} also matches the target {target}, which is no program's: say more of its name"
+
+
+def preserved(firewall: dict[str, Any]) -> list[str]:
+    """
+    The patterns of what belongs to other programs.
+
+    firewall
+        As in the pillar ``ipv6:firewall``: ``preserve`` adds to those that are known, ``preserve_only`` replaces all.
+    """
+    if firewall.get("preserve_only") is not None:
+        return list(firewall["preserve_only"])
+    return [*firewall_programs.NAMES, *(firewall.get("preserve") or [])]
 
 
 def _table(reading: Reading, table: str, chains: dict[str, Any], sets: dict[str, str] | None) -> None:
@@ -324,14 +325,38 @@ def _prepend(reading: Reading, firewall: dict[str, Any], tunnel: dict[str, Any])
         _in_front(reading, "ipv6", "mangle", "FORWARD", rules, "clamp_mss")
     if firewall.get("icmpv6_essential", True):
         for table, chains in tables["ipv6"].items():
-            if table == "filter" or (table != "nat" and _drops(chains)):
-                for chain in chains:
-                    if chains[chain]["policy"] is not None:
-                        _in_front(reading, "ipv6", table, chain, essential(chain), "icmpv6_essential")
+            if needs_essential(table, chains):
+                _essential(reading, table, tunnel.get("name") or "")
 
 
-def _drops(chains: dict[str, Any]) -> bool:
-    """Whether a table other than filter drops packets: for instance one that checks the reverse path."""
+def _essential(reading: Reading, table: str, tunnel: str) -> None:
+    """Put what IPv6 needs among the rules of each built-in chain of a table."""
+    chains, origins = reading["tables"]["ipv6"][table], reading["origins"]["ipv6"][table]
+    about = firewall_essential.about(chains)
+    for chain, each in chains.items():
+        if each["policy"] is None:
+            continue
+        placed = firewall_essential.placed(table, chain, each["rules"], about, tunnel)
+        each["rules"] = firewall_essential.inserted(each["rules"], placed.rules)
+        marks = [(place, ["icmpv6_essential"] * len(rules)) for place, rules in placed.rules]
+        origins[chain] = firewall_essential.inserted(origins[chain], marks)
+        if placed.left:
+            left = " and ".join(placed.left)
+            reading["notes"].append(f"tables:{table}:{chain}: {left} of ICMPv6: left to the rules that name it")
+
+
+def needs_essential(table: str, chains: firewall_save.Table) -> bool:
+    """
+    Whether what IPv6 needs has its place in a table: in filter, and in one that drops packets, as one does that checks
+    the reverse path.
+
+    table
+        Its name.
+    chains
+        Its chains.
+    """
+    if table in ("filter", "nat"):
+        return table == "filter"
     return any(each["policy"] == "DROP" or any("-j DROP" in rule for rule in each["rules"]) for each in chains.values())
 
 

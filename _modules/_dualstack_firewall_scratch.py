@@ -70,8 +70,7 @@ def load(texts: dict[str, str], backend: str, sets: str = "") -> Loaded:
             jobs[family] = firewall_commands.Job(words, text, lock, shown)
         for family, said in firewall_commands.together(jobs).items():
             if isinstance(said, host_commands.CommandFailed):
-                number = re.search(r"\bline:? (\d+)", said.said)
-                loaded.refusals[family] = Refusal(said.said, int(number[1]) if number else None, str(said))
+                loaded.refusals[family] = Refusal(said.said, _line(said.said), str(said))
             else:
                 loaded.tables[family] = _complete(family, firewall_save.parse(said), firewall_save.parse(texts[family]))
     return loaded
@@ -117,8 +116,23 @@ def load_in_place(tables: dict[str, firewall_save.Tables], backend: str) -> Load
         try:
             loaded.tables[family] = _in_place(family, each, backend)
         except host_commands.CommandFailed as error:
-            loaded.refusals[family] = Refusal(error.said, None, str(error))
+            said, sentence = (_with_own_names(text, each) for text in (error.said, str(error)))
+            loaded.refusals[family] = Refusal(said, _line(said), sentence)
     return loaded
+
+
+def _line(said: str) -> int | None:
+    """The line that a restore complains of: it is the same in either way to load a ruleset."""
+    number = re.search(r"\bline:? (\d+)", said)
+    return int(number[1]) if number else None
+
+
+def _with_own_names(text: str, tables: firewall_save.Tables) -> str:
+    """What a restore says, about the chains as they are called."""
+    for table, chains in tables.items():
+        for place, chain in reversed(list(enumerate(chains))):
+            text = text.replace(f"{CHAIN}{place}", chain) if len(tables) == 1 else text
+    return text
 
 
 def _in_place(family: str, tables: firewall_save.Tables, backend: str) -> firewall_save.Tables:

@@ -18,10 +18,11 @@ import _dualstack_firewall_declared as firewall_declared
 import _dualstack_firewall_delta as firewall_delta
 import _dualstack_firewall_expectations as firewall_expectations
 import _dualstack_firewall_guard as firewall_guard
+import _dualstack_firewall_ipset as firewall_ipset
 import _dualstack_firewall_kernel as firewall_kernel
+import _dualstack_firewall_others as firewall_others
 import _dualstack_firewall_register as firewall_register
 import _dualstack_firewall_rules as firewall_rules
-import _dualstack_firewall_ruleset as firewall_ruleset
 import _dualstack_firewall_save as firewall_save
 import _dualstack_host_files as host_files
 import _dualstack_settings as settings
@@ -79,7 +80,7 @@ def _guarded(plan: converge.Plan, opts: Mapping[str, Any]) -> list[str]:
     """Whether those who manage this host get in with these rules; what should be known, in sentences."""
     live = firewall_kernel.read(plan["backend"])
     after = {
-        family: firewall_delta.tables(tables, plan["wanted"].get(family, {}), firewall_ruleset.PRESERVE)["after"]
+        family: firewall_delta.tables(tables, plan["wanted"].get(family, {}), plan["others"][family])["after"]
         for family, tables in live.items()
     }
     firewall = settings.at(opts.get("pillar") or {}, firewall_declared.KEY) or {}
@@ -114,29 +115,30 @@ def without_rule(rules: list[str], one: Asked) -> list[str]:
 
 def _plan(rules: list[dict[str, Any]], backend: str, save: bool, edit: Edit) -> converge.Plan:
     live = firewall_kernel.read(backend)
-    preserve = firewall_ruleset.PRESERVE
     asked, warnings = _asked(rules, live, backend)
     wanted: firewall_change.Live = {}
     changes: dict[str, Any] = {}
     files: host_files.Edits = {}
     texts = []
-    registered = firewall_register.read()
+    registered, made = firewall_register.read(), firewall_register.made()
+    preserve = firewall_others.preserved({}, live)
+    others = {family: _others(family, preserve, each, registered, made) for family, each in asked.items()}
     for family, each in asked.items():
-        wanted[family] = _edited(firewall_delta.own(live[family], preserve), each, edit)
-        delta = firewall_delta.tables(live[family], wanted[family], preserve)
+        wanted[family] = _edited(_base(live[family], each, others[family]), each, edit)
+        delta = firewall_delta.tables(live[family], wanted[family], others[family])
         if delta["changes"]:
             changes[family] = delta["changes"]
         if save:
             old = firewall_boot.saved(family)
             saved = firewall_save.parse(old or "")
             ours = {one.table: saved.get(one.table) or firewall_save.empty(one.table) for one in each}
-            texts.append(firewall_boot.text(old, _edited(ours, each, edit), preserve))
+            texts.append(firewall_boot.text(old, _edited(ours, each, edit), others[family]))
             files.update(firewall_boot.edit(family, old, texts[-1]))
         for one in each:
             known = registered.setdefault(family, {}).setdefault(one.table, {}).setdefault(one.chain, [])
             known[:] = edit(without_rule(known, one), one._replace(position="end"))
-    warnings += [*firewall_kernel.other(backend), *firewall_boot.warnings(texts)]
-    plan = firewall_change.plan(changes, warnings, files, wanted, live, backend, preserve, {})
+    warnings += [*firewall_kernel.other(backend), *firewall_boot.warnings(texts, backend)]
+    plan = firewall_change.plan(changes, warnings, files, wanted, live, backend, others)
     if changes or firewall_register.exists():
         # A rule that existed before it was requested is not registered. What is registered is not reported as a change.
         kept = firewall_register.edit(registered)
@@ -145,12 +147,37 @@ def _plan(rules: list[dict[str, Any]], backend: str, save: bool, edit: Edit) -> 
     return plan
 
 
+def _others(
+    family: str,
+    preserve: list[str],
+    asked: list[Asked],
+    registered: firewall_register.Register,
+    made: firewall_register.Register,
+) -> firewall_delta.Others:
+    """What belongs to others: not what is asked for now, whatever it is called."""
+    named: firewall_save.Tables = {}
+    for one in asked:
+        chain: firewall_save.Chain = {"policy": None, "rules": []}
+        named.setdefault(one.table, {}).setdefault(one.chain, chain)["rules"] += one.texts
+    others = firewall_register.others(family, preserve, named, made, registered)
+    return others._replace(registered={}, chains={})  # a chain of others stays theirs
+
+
+def _base(live: firewall_save.Tables, asked: list[Asked], others: firewall_delta.Others) -> firewall_save.Tables:
+    """The rules without those of others; but all of a chain that one is asked for in, since it has its place there."""
+    base = firewall_delta.own(live, others)
+    for one in asked:
+        if one.chain in live.get(one.table, {}):
+            base[one.table][one.chain] = live[one.table][one.chain]
+    return base
+
+
 def _asked(
     rules: list[dict[str, Any]], live: firewall_change.Live, backend: str
 ) -> tuple[dict[str, list[Asked]], list[str]]:
     """The rules in the kernel's form, for each family, and warnings."""
     sets = firewall_kernel.sets() if "-set" in salt.utils.json.dumps(rules, default=str) else ""
-    holding = firewall_kernel.set_families(sets)
+    holding = firewall_ipset.holding(sets)
     words = [firewall_rules.translate(each["rule"], each["chain"], each["table"], holding) for each in rules]
     # Each goes into a chain of its own, beside the live ones: it may lead to one of them.
     tables: firewall_change.Live = {family: {} for family in live}

@@ -70,10 +70,12 @@ def _let_in(managed: list[host_management.Connection]) -> list[converge.Finding]
         tried, unknown = firewall_trial.admitted(managed)
     except CommandExecutionError as error:
         tried, unknown = [], [firewall_trial.untried(error, managed)]
-    wrong = [firewall_trial.verdict(each) for each in tried if each["found"] != each["verdict"]]
+    lost = [each for each in tried if not each["ok"]]
+    unknown += [firewall_trial.verdict(each) for each in lost if each["found"] == "unknown"]
+    wrong = [firewall_trial.verdict(each) for each in lost if each["found"] != "unknown"]
     if wrong:
         return [converge.Finding(False, each) for each in wrong]
-    if not tried:
+    if not tried or lost:
         return [converge.Finding(None, each) for each in unknown]
     who = ", ".join(dict.fromkeys(each.why for each in managed))
     return [converge.Finding(True, "; ".join([LET_IN.format(who), *unknown]))]

@@ -9,9 +9,10 @@ beside the run; for whoever needs it later, it is written into the folder of the
 * ``boot``: restore the files before the boot uses them
 * ``clean``: take away what a confirmed run needed
 
-Each entry of the journal is a file of calls: ``file``, ``mode``, ``rules``, ``link``, ``parameter``, ``service``, and
-``undone``; their first words are the number of the step and the part of the host. There are several rounds over all
-entries, the newest first: access comes back first, services last. In each, the functions of the others do nothing.
+Each entry of the journal is a file of calls: ``file``, ``mode``, ``sets``, ``rules``, ``newsets``, ``link``,
+``parameter``, ``service``, and ``undone``; their first words are the number of the step and the part of the host. There
+are several rounds over all entries, the newest first: access comes back first, services last. In each, the functions of
+the others do nothing.
 """
 
 from __future__ import annotations
@@ -154,6 +155,38 @@ mode() {
   [ "$ROUND" = files ] || return 0
   skipped "$1" "$2" && return 0
   [ "$(stat -c %a -- "$3" 2>/dev/null)" != "$5" ] || chmod "$4" -- "$3" || failed "the mode of $3"
+}
+
+# sets STEP PART NAME...: sets of ipset(8) as they were are in $E.NAME.set, there called dualstack-back; rules name them
+sets() {
+  [ "$ROUND" = rules ] || return 0
+  skipped "$1" "$2" && return 0
+  shift 2
+  for each in "$@"; do
+    ipset -q destroy dualstack-back
+    if said=$(timeout 20 ipset restore <"$E.$each.set" 2>&1) && {
+      ipset -q swap dualstack-back "$each" || { # it is gone, or of another type by now
+        ipset -q destroy "$each"
+        said=$(ipset rename dualstack-back "$each" 2>&1)
+      }
+    }; then
+      told="$told set $each"
+    else
+      failed "the set $each: $said"
+    fi
+    ipset -q destroy dualstack-back
+  done
+}
+
+# newsets STEP PART NAME...: sets that were made for rules that are gone by now
+newsets() {
+  [ "$ROUND" = rules ] || return 0
+  skipped "$1" "$2" && return 0
+  shift 2
+  for each in "$@"; do
+    ipset -q list -n "$each" >/dev/null || continue
+    if ipset -q destroy "$each"; then told="$told set $each"; else say "the set $each stays: something uses it"; fi
+  done
 }
 
 # rules STEP PART FAMILY SAVE RESTORE: the tables as they were are in $E.FAMILY.before, and as they were to be in .after

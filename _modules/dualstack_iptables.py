@@ -16,16 +16,22 @@ import _dualstack_rooms
 
 with _dualstack_rooms.fresh(__file__):
     import _dualstack_converge as converge
+    import _dualstack_firewall_adopt as firewall_adopt
     import _dualstack_firewall_commands as firewall_commands
     import _dualstack_firewall_declared as firewall_declared
     import _dualstack_firewall_delta as firewall_delta
     import _dualstack_firewall_fold as firewall_fold
+    import _dualstack_firewall_ipset as firewall_ipset
     import _dualstack_firewall_kernel as firewall_kernel
+    import _dualstack_firewall_managers as firewall_managers
+    import _dualstack_firewall_native as firewall_native
+    import _dualstack_firewall_others as firewall_others
     import _dualstack_firewall_rehearsal as firewall_rehearsal
     import _dualstack_firewall_rules as firewall_rules
     import _dualstack_firewall_ruleset as firewall_ruleset
     import _dualstack_firewall_save as firewall_save
     import _dualstack_firewall_single as firewall_single
+    import _dualstack_firewall_takeover as firewall_takeover
     import _dualstack_firewall_trial as firewall_trial
     import _dualstack_firewall_whole as firewall_whole
 if TYPE_CHECKING:
@@ -72,8 +78,8 @@ def render(firewall: dict[str, Any] | None = None, tunnel: dict[str, Any] | None
     tunnel
         As in the pillar ``ipv6:tunnel``, which is the default.
 
-    Returns the text for each family. Raises ``SaltInvocationError`` with every error in the firewall, or where none is
-    given and the pillar has none.
+    Returns the text for each family, in which a policy that is not stated is ACCEPT: a run leaves it as it is. Raises
+    ``SaltInvocationError`` with every error in the firewall, or where none is given and the pillar has none.
 
     CLI Example:
 
@@ -96,8 +102,11 @@ def diff(firewall: dict[str, Any] | None = None, tunnel: dict[str, Any] | None =
     tunnel
         As in the pillar ``ipv6:tunnel``, which is the default.
 
+    Every rule is listed, also those that a state's ``changes`` have as one line (:rfc:`4890`).
+
     Returns an empty mapping if nothing differs. Raises ``SaltInvocationError`` as ``render`` does, and
-    ``CommandExecutionError`` without iptables, or if the ruleset cannot be loaded or fails its rehearsal.
+    ``CommandExecutionError`` without iptables, if the ruleset cannot be loaded or fails its rehearsal, or where another
+    manager of the firewall is active.
 
     CLI Example:
 
@@ -105,8 +114,8 @@ def diff(firewall: dict[str, Any] | None = None, tunnel: dict[str, Any] | None =
 
         salt '*' dualstack_iptables.diff
     """
-    change = firewall_whole.change(lambda: _declared(firewall, tunnel), __opts__, test=False)
-    changes: dict[str, Any] = change.plan()["changes"]
+    plan = firewall_whole.change(lambda: _declared(firewall, tunnel), __opts__, test=False).plan()
+    changes: dict[str, Any] = plan.get("full") or plan["changes"]
     return changes
 
 
@@ -160,9 +169,13 @@ def adopt(backend: str = "auto") -> dict[str, Any]:
     backend
         ``nft``, ``legacy``, or ``auto``: that of the host's command iptables.
 
-    Returns ``ipv6:firewall``; chains of others (Docker, fail2ban, ...) are left out. Raises ``SaltInvocationError``
-    with every rule that the pillar cannot express, and ``CommandExecutionError`` without iptables, or where the live
-    rules cannot be read.
+    Where IPv6 has no rules of its own, IPv4's are proposed for both families. For IPv4 the pillar then gives exactly
+    what is live, as the kernel says; rules that cannot be for IPv6 stay IPv4's, and are listed.
+
+    Returns ``ipv6:firewall``, and for such a proposal ``notes``, sentences about what it changes for IPv6; chains of
+    others (Docker, fail2ban, ...) are left out. Raises ``SaltInvocationError`` with every rule that the pillar cannot
+    express, and ``CommandExecutionError`` without iptables, where the live rules cannot be read (also where
+    nft(8) has written some of them, which iptables-save misreads), or where IPv4 would not stay as it is.
 
     CLI Example:
 
@@ -170,7 +183,8 @@ def adopt(backend: str = "auto") -> dict[str, Any]:
 
         salt-call --out=yaml dualstack_iptables.adopt
     """
-    return {"ipv6": {"firewall": firewall_fold.adopt(**_live(backend))}}
+    live = _live(backend)
+    return firewall_adopt.adopt(live["tables"], live["tunnel"], firewall_kernel.sets(), backend)
 
 
 def allowed(targets: list[str], tunnel: dict[str, Any] | None = None, backend: str = "auto") -> firewall_trial.Allowed:
@@ -204,13 +218,15 @@ def _declared(firewall: dict[str, Any] | None, tunnel: dict[str, Any] | None) ->
 
 def _live(backend: str) -> dict[str, Any]:
     """The live tables without what belongs to others, and the context needed to interpret them."""
-    live = firewall_kernel.read(firewall_commands.backend(backend))
+    backend = firewall_commands.backend(backend)
+    firewall_native.refuse_misread(backend)
+    live = firewall_kernel.read(backend)
     declared = firewall_declared.asked_for(__pillar__, None, None)
-    preserve = declared.firewall.get("preserve", firewall_ruleset.PRESERVE)
+    others = firewall_delta.Others(firewall_others.preserved(declared.firewall, live))
     return {
-        "tables": {family: firewall_delta.own(tables, preserve) for family, tables in live.items()},
+        "tables": {family: firewall_delta.own(tables, others) for family, tables in live.items()},
         "tunnel": declared.tunnel,
-        "sets": firewall_kernel.set_families(firewall_kernel.sets()),
+        "sets": firewall_ipset.holding(firewall_kernel.sets()),
     }
 
 
@@ -249,6 +265,73 @@ def ruleset(
     predicted = converge.tested(test, __opts__)
     declare, surplus = _declaration(firewall, tunnel, pillar)
     return converge.run(name, firewall_whole.change(declare, __opts__, predicted), surplus, predicted)
+
+
+def taken_over(
+    name: str,
+    tunnel: dict[str, Any] | None = None,
+    pillar: str | None = None,
+    test: bool | None = None,
+    **firewall: Any,
+) -> dict[str, Any]:
+    """
+    Do what the state ``dualstack_iptables.taken_over`` does: as ``ruleset``, and in the same step the managers under
+    ``take_over`` end, after these rules are live.
+
+    name
+        The name of the result.
+    tunnel, pillar
+        As in the state.
+    test
+        Only report what would change; by default as Salt is configured.
+    firewall
+        The other arguments of the state.
+
+    Returns what a state returns: ``name``, ``result``, ``changes`` and ``comment``, which has the errors. Raises
+    nothing that a user can cause.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' dualstack_iptables.taken_over firewall pillar=ipv6:firewall take_over='[ufw]' test=True
+    """
+    predicted = converge.tested(test, __opts__)
+    declare, surplus = _declaration(firewall, tunnel, pillar)
+    return converge.run(name, firewall_takeover.change(declare, __opts__, predicted), surplus, predicted)
+
+
+def saved(
+    name: str,
+    tunnel: dict[str, Any] | None = None,
+    pillar: str | None = None,
+    test: bool | None = None,
+    **firewall: Any,
+) -> dict[str, Any]:
+    """
+    Do what the state ``dualstack_iptables.saved`` does: the rules that the next boot loads are these.
+
+    name
+        The name of the result.
+    tunnel, pillar
+        As in the state.
+    test
+        Only report what would change; by default as Salt is configured.
+    firewall
+        The other arguments of the state.
+
+    Returns what a state returns: ``name``, ``result``, ``changes`` and ``comment``, which has the errors. Raises
+    nothing that a user can cause.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' dualstack_iptables.saved firewall pillar=ipv6:firewall test=True
+    """
+    predicted = converge.tested(test, __opts__)
+    declare, surplus = _declaration(firewall, tunnel, pillar)
+    return converge.run(name, firewall_takeover.saving(declare, __opts__, predicted), surplus, predicted)
 
 
 def proven(
@@ -383,12 +466,17 @@ def _single(
     test: bool,
 ) -> dict[str, Any]:
     """Converge one rule, or those of all states like this one; if these fail, each is handled in its own state."""
+
+    def change(rules: list[dict[str, Any]]) -> converge.Change:
+        made = firewall_single.change(rules, backend, save, edit, __opts__)
+        tables = sorted({str(each.get("table", "filter")) for each in rules})
+        return made._replace(plan=firewall_managers.before(made.plan, tables, backend, __pillar__))
+
     if aggregated:
         began = time.monotonic()
-        done = converge.run(name, firewall_single.change(aggregated, backend, save, edit, __opts__), surplus, test)
+        done = converge.run(name, change(aggregated), surplus, test)
         left = converge.BOUND - (time.monotonic() - began)
         if done["result"] is not False or left <= 0:  # both together have the time of one state
             return done
-        alone = firewall_single.change([one], backend, save, edit, __opts__)._replace(bound=lambda: left)
-        return converge.run(name, alone, surplus, test)
-    return converge.run(name, firewall_single.change([one], backend, save, edit, __opts__), surplus, test)
+        return converge.run(name, change([one])._replace(bound=lambda: left), surplus, test)
+    return converge.run(name, change([one]), surplus, test)

@@ -24,6 +24,11 @@ One firewall for IPv4 and IPv6: rules are written once, and both families conver
       dualstack_iptables.ruleset:
         - pillar: ipv6:firewall
 
+    The firewall of the pillar has taken over:
+      dualstack_iptables.taken_over:
+        - pillar: ipv6:firewall
+        - take_over: [ufw]
+
     Munin may ask:
       dualstack_iptables.rule:
         - rule: {proto: tcp, dport: 4949, source: [192.0.2.9, '2001:db8::9'], jump: ACCEPT}
@@ -51,11 +56,15 @@ def ruleset(
     tables: dict[str, Any] | None = None,
     expect: list[dict[str, Any]] | None = None,
     preserve: list[str] | None = None,
+    preserve_only: list[str] | None = None,
+    foreign: str | None = None,
     icmpv6_essential: bool | None = None,
     clamp_mss: bool | None = None,
     tunnel: dict[str, Any] | None = None,
     backend: str | None = None,
     save: bool | None = None,
+    beside: list[str] | None = None,
+    sets: dict[str, Any] | None = None,
     pillar: str | None = None,
     **kwargs: Any,
 ) -> dict[str, Any]:
@@ -65,20 +74,30 @@ def ruleset(
     name
         Any name.
     tables
-        By table and chain the ``policy`` (ACCEPT or DROP; for both families, or a mapping of one for each) and the
+        By table and chain the ``policy`` (ACCEPT or DROP; for both families, or a mapping of one for each; one that is
+        not stated stays as it is) and the
         ``rules``: a list, or groups of lists, which are sorted: numbers first, in their order, then names. A rule is
         written as for iptables, or as a mapping with the keys of Salt's iptables state; what it means in each family is
         described at the top of ``_modules/_dualstack_firewall_rules.py``. A table that is not listed is left alone; one
         that is belongs to this state completely.
     expect
         What the ruleset has to do, tested with real packets before it is loaded: ``to`` (``tcp/22``), ``verdict``
-        (accept, drop or reject), ``from`` and others: see ``_modules/_dualstack_firewall_expectations.py``.
+        (accept, drop or reject), ``from``, ``via: forward`` (to a container, say) and others: see
+        ``_modules/_dualstack_firewall_expectations.py``. ``from`` beside it are the hosts that stand for anywhere.
     preserve
-        Chains and interfaces of others, as patterns: such chains, and rules that lead to them or name such an
-        interface, stay where they are; a pattern with a space in it is compared with whole rules. By default those
-        of Docker, fail2ban, libvirt, Kubernetes and the like.
+        Chains, interfaces and sets of other programs, as patterns: such chains, and rules that lead to them or name
+        such an interface or set, stay where they are; a pattern with a space in it is compared with whole rules. They
+        are added to those of Docker, fail2ban, libvirt, Kubernetes and the like, which are known
+        (``_modules/_dualstack_firewall_programs.py``). What these states declare is theirs, whatever it is called.
+    preserve_only
+        The same, instead of those that are known.
+    foreign
+        What becomes of rules in these tables that this state has not made, and that are of no such program: ``remove``,
+        the default, where each is shown as ``foreign``; or ``keep``, where they are, live and in the files.
     icmpv6_essential
-        Accept, before all other rules, what IPv6 does not work without (:rfc:`4890`); the default.
+        Accept, before all other rules, what IPv6 does not work without (:rfc:`4890`); the default. In other tables
+        than filter that is before the first rule that drops. Pings are left to the rules that name them, another type
+        is accepted after the rules that drop it, and router advertisements through the tunnel are dropped.
     clamp_mss
         Lower the MSS of TCP connections that are routed through the tunnel to what fits it; not by default.
     tunnel
@@ -87,6 +106,15 @@ def ruleset(
         ``nft``, ``legacy``, or ``auto``, the default: that of the host's command iptables.
     save
         Write the rules to the files that Debian's netfilter-persistent loads at boot; the default.
+    beside
+        Other managers of the firewall that stay: ``ufw``, ``firewalld``, ``nftables``. Where one is active that is not
+        named here, the state fails, and says what to do.
+    sets
+        Sets of ipset(8) that rules may name, by name: ``type`` (``hash:net``, the default, ``hash:ip``,
+        ``hash:ip,port``, ...), ``entries``, ``options`` (``maxelem``, ``hashsize``, ``timeout``, ``counters``,
+        ``comment``) and ``family``. Its entries of IPv6 are in a set of their own, whose name has a 6 at its end:
+        ``--match-set NAME`` names that for IPv6. A set has exactly these entries, and those that others have put into
+        it for a while (``timeout``). One that is no longer declared goes, unless something else uses it.
     pillar
         The key of all this in the pillar, such as ``ipv6:firewall``. Named arguments take precedence. The tunnel is the
         one beside it, ``ipv6:tunnel``, whose name is he-ipv6 by default.
@@ -101,16 +129,61 @@ def ruleset(
         tables=tables,
         expect=expect,
         preserve=preserve,
+        preserve_only=preserve_only,
+        foreign=foreign,
         icmpv6_essential=icmpv6_essential,
         clamp_mss=clamp_mss,
         tunnel=tunnel,
         backend=backend,
         save=save,
+        beside=beside,
+        sets=sets,
         pillar=pillar,
         test=_test(kwargs),
         __ended__=_ended(),
         **kwargs,
     )
+
+
+def taken_over(
+    name: str, take_over: list[str] | None = None, pillar: str | None = None, **kwargs: Any
+) -> dict[str, Any]:
+    """
+    The tables of both families hold exactly these rules, and another manager of the firewall has ended, in one step
+    without a moment in which the host is open or closed.
+
+    name
+        Any name.
+    take_over
+        The managers that end: ``ufw``. Its rules have to be in ``tables`` by then, as far as they are to stay:
+        ``dualstack_iptables.adopt`` prints them.
+    pillar
+        As in ``ruleset``, like all other arguments.
+
+    First the rules are live: one iptables-restore for each family, which also takes ufw's chains away. Then ufw is
+    switched off (``ENABLED=no`` in ``/etc/ufw/ufw.conf``); its unit and its package stay. If either fails, both are as
+    before. Where ufw is not active, this is ``ruleset``; but without something that loads rules at boot, none are
+    saved: Debian's iptables-persistent, which cannot be installed beside ufw, would load them while it is installed.
+
+    Source: ufw-framework(8).
+    """
+    return __salt__["dualstack_iptables.taken_over"](
+        name, take_over=take_over, pillar=pillar, test=_test(kwargs), __ended__=_ended(), **kwargs
+    )
+
+
+def saved(name: str, pillar: str | None = None, **kwargs: Any) -> dict[str, Any]:
+    """
+    The next boot loads these rules; the live ones stay as they are.
+
+    name
+        Any name.
+    pillar
+        As in ``ruleset``, like all other arguments.
+
+    ``ruleset`` does this as well. This is for after ``taken_over``, when what loads them has come.
+    """
+    return __salt__["dualstack_iptables.saved"](name, pillar=pillar, test=_test(kwargs), __ended__=_ended(), **kwargs)
 
 
 def proven(name: str, pillar: str | None = None, **kwargs: Any) -> dict[str, Any]:

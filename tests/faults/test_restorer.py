@@ -6,6 +6,7 @@ import contextlib
 import copy
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,8 +17,11 @@ from typing import Any
 
 import _dualstack_converge as converge
 import _dualstack_firewall_change as firewall_change
+import _dualstack_firewall_delta as firewall_delta
+import _dualstack_firewall_ipset as firewall_ipset
 import _dualstack_firewall_kernel as firewall_kernel
 import _dualstack_firewall_save as firewall_save
+import _dualstack_firewall_sets as firewall_sets
 import _dualstack_host_commands as host_commands
 import _dualstack_host_files as host_files
 import _dualstack_transaction_journal as transaction_journal
@@ -273,7 +277,8 @@ def ruleset(backend: str, wanted: Any) -> converge.Change:
         made = {"ipv4": wanted, "ipv6": wanted}
         same = all(live[each].get("filter") == wanted["filter"] for each in made)
         changes: dict[str, Any] = {} if same else {"ipv4": {}, "ipv6": {}}
-        return firewall_change.plan(changes, [], {}, made, live, backend, ["f2b-*"], {})
+        others = dict.fromkeys(live, firewall_delta.Others(["f2b-*"]))
+        return firewall_change.plan(changes, [], {}, made, live, backend, others)
 
     return converge.Change("firewall", plan, firewall_change.apply, firewall_change.undo, before=firewall_change.before)
 
@@ -297,6 +302,49 @@ def backend(request: pytest.FixtureRequest) -> Iterator[str]:
     netfilter.reset()
     yield request.param
     netfilter.reset()
+
+
+BEFORE = """\
+create blocklist hash:net family inet hashsize 1024 maxelem 65536 comment
+add blocklist 10.0.0.0/8 comment "a b"
+create former hash:ip family inet hashsize 1024 maxelem 65536
+add former 192.0.2.1"""
+
+
+@pytest.mark.parametrize("done", [True, False], ids=["when all was done", "when nothing was done"])
+@pytest.mark.parametrize("kept", [False, True], ids=["", "when somebody uses a new one"])
+def test_sets_come_back_with_the_rules_that_name_them(backend: str, done: bool, kept: bool) -> None:
+    netfilter.run("ipset", "restore", text=f"{BEFORE}\n")
+    rule = "-m set --match-set former src -j DROP"
+    netfilter.load("ipv4", backend, f"*filter\n-A INPUT {rule}\nCOMMIT\n")
+    declared = {"blocklist": ["192.0.2.0/24", "2001:db8::/32"]}
+    named = "-m set --match-set blocklist src -j DROP"
+    tables: firewall_save.Tables = {"filter": firewall_save.empty("filter")}
+    tables["filter"]["INPUT"]["rules"] = [named]
+
+    def swap() -> None:
+        live = firewall_kernel.read(backend)
+        wanted = {"ipv4": tables}
+        sets = firewall_ipset.compared(firewall_sets.read({"sets": declared}), ["former"], live, wanted)
+        assert (list(sets.wanted), sets.gone, sets.new) == (["blocklist", "blocklist6"], ["former"], ["blocklist6"])
+        others = dict.fromkeys(live, firewall_delta.Others([]))
+        plan = firewall_change.plan({"ipv4": {}}, [], {}, wanted, live, backend, others, sets)
+        transaction_run.begin("firewall", "it", firewall_change.before(plan), {})
+        if done:
+            firewall_change.apply(plan)
+            assert netfilter.rules("ipv4", backend, "INPUT") == [named]
+            assert "former" not in netfilter.run("ipset", "list", "-n")
+            if kept:
+                netfilter.load("ipv6", backend, "*filter\n-A INPUT -m set --match-set blocklist6 src\nCOMMIT\n")
+
+    killed(swap)
+    assert netfilter.rules("ipv4", backend, "INPUT") == [rule]
+    there = re.sub(r" bucketsize.*", "", netfilter.run("ipset", "save", "-sorted")).strip()
+    if done and kept:
+        assert "the set blocklist6 stays: something uses it" in report()
+        there = "\n".join(line for line in there.splitlines() if "blocklist6" not in line)
+    assert there == BEFORE
+    assert report().endswith("everything is as it was")
 
 
 @pytest.mark.parametrize("used", [True, False], ids=["rules before", "never used before"])
@@ -429,6 +477,7 @@ def test_it_ends_the_run_and_what_that_has_left_behind_but_nobody_else(folder: P
 
     def orphan() -> None:
         host_commands.start(["sh", "-c", f"sleep 2; echo orphan >>{file}; touch {mark}"])
+        host_commands.start(["sh", "-c", f"sleep 2; touch {mark}"], reads=True)
         host_commands.run(["setsid", "-f", "sh", "-c", f"echo $$ >{daemon}; exec sleep 60"])
 
     killed(in_run(change(file, "new\n")), orphan)

@@ -202,7 +202,7 @@ def test_the_chains_of_others_come_back_by_themselves(modules: Any) -> None:
     for family in netfilter.COMMANDS:
         netfilter.load(family, "nft", "*filter\n:f2b-ssh -\n-A f2b-ssh -j RETURN\n-I INPUT 1 -j f2b-ssh\nCOMMIT\n")
     assert look(TABLES).holds is True
-    assert look(TABLES, preserve=["DOCKER*"]).holds is False
+    assert look(TABLES, preserve_only=["DOCKER*"]).holds is False
 
 
 def test_a_single_rule_of_another_formula(modules: Any) -> None:

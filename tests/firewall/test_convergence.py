@@ -123,13 +123,19 @@ class World:
                 rules.insert(self.random.randint(0, len(rules)), old if kind == "move" else new)
 
 
-def by_hand(tables: dict[str, Any]) -> str:
-    """A ruleset as a person would write the file for iptables-restore."""
+def by_hand(tables: dict[str, Any], before: dict[str, list[str]] | None = None) -> str:
+    """
+    A ruleset as a person would write the file for iptables-restore. A policy that is not said, also of a chain that is
+    not, is what it was before.
+    """
     lines = []
     for table, chains in tables.items():
         lines.append(f"*{table}")
-        policies = {
-            name: each.get("policy", "ACCEPT") if isinstance(each, dict) else "-" for name, each in chains.items()
+        lines_before = [line[1:].split() for line in (before or {}).get(table, []) if line.startswith(":")]
+        was = {chain: policy for chain, policy in lines_before if policy != "-"}
+        policies = was | {
+            name: each.get("policy", was.get(name, "ACCEPT")) if isinstance(each, dict) else "-"
+            for name, each in chains.items()
         }
         lines += [f":{chain} {policy} [0:0]" for chain, policy in policies.items()]
         for chain, each in chains.items():
@@ -160,7 +166,7 @@ def test_any_ruleset_becomes_any_other_in_one_step(converge: Converge, backend: 
         assert done["changes"] == predicted["changes"], step
         assert converge(tables, icmpv6_essential=False)["changes"] == {}, step
         for family, path in SAVED.items():
-            wanted = netfilter.loaded(family, backend, by_hand(tables))
+            wanted = netfilter.loaded(family, backend, by_hand(tables, before[family]))
             others = {name: lines for name, lines in expected[family].items() if name not in tables}
             expected[family] = {**others, **wanted}
             assert netfilter.difference(netfilter.tables(netfilter.save(family, backend)), expected[family]) == "", step
@@ -178,6 +184,7 @@ HOST: dict[str, Any] = {
     "filter": {
         "INPUT": {"policy": "DROP", "rules": [SSH, WEB, MAIL, "-j own"]},
         "FORWARD": {"policy": "DROP"},
+        "OUTPUT": {"policy": "ACCEPT"},  # said, so it is repaired
         "own": ["-p udp -m udp --dport 53 -j ACCEPT"],
     },
     "nat": {"PREROUTING": ["-p tcp -m tcp --dport 81 -j REDIRECT --to-ports 80"]},
@@ -189,17 +196,17 @@ HOST: dict[str, Any] = {
     ("drift", "changes"),
     [
         ("-D INPUT 2", {"filter INPUT": {"added": [WEB]}}),
-        ("-A INPUT -j ACCEPT", {"filter INPUT": {"removed": ["-j ACCEPT"]}}),
+        ("-A INPUT -j ACCEPT", {"filter INPUT": {"foreign": ["-j ACCEPT"]}}),
         (f"-I INPUT 2 {SSH}", {"filter INPUT": {"removed": [SSH]}}),
         (f"-D INPUT 1\n-A INPUT {SSH}", {"filter INPUT": {"moved": [SSH]}}),
-        (f"-R INPUT 1 {TELNET}", {"filter INPUT": {"removed": [TELNET], "added": [SSH]}}),
+        (f"-R INPUT 1 {TELNET}", {"filter INPUT": {"foreign": [TELNET], "added": [SSH]}}),
         ("-P INPUT ACCEPT", {"filter INPUT": {"policy": {"old": "ACCEPT", "new": "DROP"}}}),
         ("-P OUTPUT DROP", {"filter OUTPUT": {"policy": {"old": "DROP", "new": "ACCEPT"}}}),
         ("-F INPUT", {"filter INPUT": {"added": [SSH, WEB, MAIL, "-j own"]}}),
         ("-F own", {"filter own": {"added": ["-p udp -m udp --dport 53 -j ACCEPT"]}}),
         (
             "-N stray\n-A stray -j DROP\n-I INPUT 1 -j stray",
-            {"filter INPUT": {"removed": ["-j stray"]}, "filter stray": {"chain": DELETED, "removed": ["-j DROP"]}},
+            {"filter INPUT": {"foreign": ["-j stray"]}, "filter stray": {"chain": DELETED, "foreign": ["-j DROP"]}},
         ),
         (
             "-D INPUT -j own\n-F own\n-X own",

@@ -232,11 +232,11 @@ def test_a_ban_of_a_moment_ago_survives(converge: Converge, backend: str) -> Non
 
 def test_without_preserve_all_belongs_to_the_ruleset(converge: Converge, backend: str) -> None:
     start_others(backend, "28")
-    done = converge(host(), preserve=[])
+    done = converge(host(), preserve_only=[])
     assert done["result"] is True, done["comment"]
     for family in SAVED:
         assert not THEIRS.search("".join(netfilter.tables(netfilter.save(family, backend))["filter"]))
-    assert converge(host(), preserve=[])["changes"] == {}
+    assert converge(host(), preserve_only=[])["changes"] == {}
 
 
 # --------------------------------------------------------------------------------------------------------------

@@ -92,6 +92,15 @@ def test_the_state_reads_the_pillar(salt: Salt, backend: str) -> None:
     assert proven["comment"].count("found accept") == 2
 
 
+def test_a_manager_that_is_not_there_needs_no_taking_over(salt: Salt, backend: str) -> None:
+    """As in the example of the command line: the manager is named there, and the rules are the pillar's."""
+    predicted = salt(pillar(backend), "taken_over", "test=True", take_over=["ufw"])
+    assert predicted["result"] is None, predicted["comment"]
+    done = salt(pillar(backend), "taken_over", take_over=["ufw"])
+    assert (done["result"], done["changes"]) == (True, predicted["changes"]), done["comment"]
+    assert salt(pillar(backend), "taken_over", take_over=["ufw"])["changes"] == {}
+
+
 def test_what_is_named_wins_over_the_pillar(salt: Salt, backend: str) -> None:
     named = {"tables": {"filter": {"INPUT": ["-i named -j ACCEPT"]}}, "tunnel": {"endpoint": "192.0.2.99"}}
     done = salt(pillar("sideways"), backend=backend, save=False, **named)

@@ -143,6 +143,10 @@ def test_the_mss_is_clamped_on_the_tunnel() -> None:
         ({"tables": {}, "icmpv6_essential": "yes"}, "icmpv6_essential: 'yes' is neither true nor false"),
         ({"tables": {}, "preserve": "DOCKER*"}, "preserve: expected a list of names or patterns of chains, such as "),
         ({"tables": {}, "preserve": ["*"]}, "preserve: '*' would leave every rule there is in its place"),
+        ({"tables": {}, "preserve_only": ["*"]}, "preserve_only: '*' would leave every rule there is in its place"),
+        ({"tables": {}, "preserve": ["**"]}, "preserve: '**' also matches the target ACCEPT"),
+        ({"tables": {}, "preserve": ["x", "L*"]}, "preserve: 'L*' also matches the target LOG"),
+        ({"tables": {}, "preserve_only": ["[A-D]*"]}, "preserve_only: '[A-D]*' also matches the target ACCEPT"),
         ({"tables": {}, "expect": [{"to": "tpc/22", "verdict": "accept"}]}, "expect[0]:to: 'tpc/22'"),
         ({"tables": {}, "expect": "tcp/22"}, "expect: "),
     ],
@@ -178,8 +182,10 @@ OTHERS = {
 def test_the_chains_of_well_known_programs_are_theirs(name: str) -> None:
     preserve = firewall_ruleset.build({"tables": {}})["preserve"]
     assert firewall_delta.foreign(name, preserve)
-    assert firewall_ruleset.build({"tables": {}, "preserve": ["x"]})["preserve"] == ["x"]
-    assert firewall_ruleset.build({"tables": {}, "preserve": None})["preserve"] == []
+    assert firewall_ruleset.build({"tables": {}, "preserve": ["x"]})["preserve"] == [*preserve, "x"]
+    assert firewall_ruleset.build({"tables": {}, "preserve": None})["preserve"] == preserve
+    assert firewall_ruleset.build({"tables": {}, "preserve_only": []})["preserve"] == []
+    assert firewall_ruleset.build({"tables": {}, "preserve": ["y"], "preserve_only": ["x"]})["preserve"] == ["x"]
 
 
 @pytest.mark.parametrize("name", ["INPUT", "OWN", "br-lan", "eth0", "br-0123456789abc", "br-0123456789AB", "sshguard2"])
