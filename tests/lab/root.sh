@@ -30,10 +30,10 @@ packages=(
   libdb5.3 libgnutls-dane0 libidn12 # exim's libraries
 )
 
-# The other two implementations of ifup(8), and the other mail server, are unpacked beside the system: Debian allows one
-# at a time.
+# The other two implementations of ifup(8), the other mail server, and ufw, which cannot be beside iptables-persistent,
+# are unpacked beside the system: Debian allows one at a time.
 others='
-  cd "$1/opt" && chroot "$1" sh -c "cd /opt && apt-get download -q ifupdown-ng ifupdown2 exim4-base exim4-daemon-light exim4-config"
+  cd "$1/opt" && chroot "$1" sh -c "cd /opt && apt-get download -q ifupdown-ng ifupdown2 exim4-base exim4-daemon-light exim4-config ufw"
   for deb in *.deb; do dpkg-deb -x "$deb" "${deb%%_*}"; rm "$deb"; done'
 
 echo "Making the tests' Debian in $root (once, about three minutes) ..."
