@@ -16,10 +16,17 @@ import _dualstack_families as families
 import _dualstack_words as words
 
 VERDICTS = ("accept", "drop", "reject", "deny")
+FORWARD, INPUT = "forward", "input"  # what happens to a packet that is accepted: forwarded, or taken by this host
 NEIGHBOUR = "fe80::1"
 
 
-class Wish(TypedDict):
+class Via(TypedDict, total=False):
+    """What only some wishes have."""
+
+    via: str
+
+
+class Wish(Via):
     """One packet and its answer, and the expected verdict."""
 
     family: str
@@ -60,7 +67,10 @@ def read(expect: Any) -> tuple[list[Wish], list[str]]:
         ``address``: the address, or one of each family, that it is sent to;
         ``interface``: the one that it arrives on or leaves by, by default that of the route;
         ``family``: ``ipv4`` or ``ipv6``, by default what the addresses are, else both;
-        ``direction``: ``in``, or ``out`` for connections of this host to ``address``.
+        ``direction``: ``in``, or ``out`` for connections of this host to ``address``;
+        ``via``: ``forward``, if it is to be forwarded, as to a container: either to where the rules send what comes to
+        this host, or, where ``to`` or ``address`` is not this host's, to that one. ``input``, if this host is to take
+        it itself. By default either is fine.
 
     Returns the wishes, one for each family, host and port, and the errors, as :py:func:`errors` does.
     """
@@ -82,6 +92,27 @@ def read(expect: Any) -> tuple[list[Wish], list[str]]:
     return wishes, problems
 
 
+def anywhere(hosts: Any) -> tuple[dict[str, list[str]], list[str]]:
+    """
+    The hosts that stand for one anywhere, where ``from`` says nothing.
+
+    hosts
+        The value of ``ipv6:firewall:from``: an address or a network, or a list of them; ``None`` for the default.
+
+    Returns those of each family that are given, and the errors, each as ``: ...``.
+    """
+    if hosts is None:
+        return {}, []
+    try:
+        found = _sources(hosts)
+    except ValueError as error:
+        return {}, [f": {error}"]
+    if not all(address for _, address in found):
+        return {}, [": a network of all addresses is what this is to stand for; expected hosts in it"]
+    named = dict.fromkeys(family for family, _ in found)
+    return {each: [str(address) for family, address in found if family == each] for each in named}, []
+
+
 def closes(expect: Sequence[Mapping[str, Any]], family: str, port: int, peer: str | None) -> bool:
     """
     Whether the expectations say that a TCP port of this host is to be shut.
@@ -101,6 +132,8 @@ def closes(expect: Sequence[Mapping[str, Any]], family: str, port: int, peer: st
     for entry in expect:
         given = _values(dict(entry))[0]
         if given["verdict"] == "accept" or {"address", "interface"} & given.keys() or given.get("direction") == "out":
+            continue
+        if given.get("via") == FORWARD:
             continue
         if given.get("family", family) == family and ("tcp", None, port) in given["to"]:
             sources = [ipaddress.ip_network(each, strict=False) for each in _list(entry.get("from") or "0.0.0.0/0")]
@@ -129,6 +162,10 @@ def _values(entry: dict[Any, Any]) -> tuple[dict[str, Any], list[str]]:
         problems.append(":from: is for what comes in; where a connection goes to is its address")
     if any(protocol == "nd" for protocol, _, _ in given.get("to", [])) and ("from" in given or "direction" in given):
         problems.append(":to: nd comes in, from a neighbour; it has neither from nor direction")
+    if given.get("via") and (given.get("direction") == "out" or given.get("interface") == "lo"):
+        problems.append(":via: is for what comes in from others")
+    if given.get("via") == FORWARD and any(protocol == "nd" for protocol, _, _ in given.get("to", [])):
+        problems.append(":via: nd is not forwarded")
     return given, problems
 
 
@@ -137,6 +174,7 @@ def _wishes(given: dict[str, Any], target: tuple[str, Any, int | None], why: str
     outwards = given.get("direction") == "out"
     protocol, address, port = target
     wishes: list[Wish] = []
+    via: Via = {"via": given["via"]} if given.get("via") else {}
     for family in families.FAMILIES:
         addresses = _of_family(family, [address] if address else given.get("address"))
         sources = _of_family(family, given.get("from"))
@@ -145,6 +183,7 @@ def _wishes(given: dict[str, Any], target: tuple[str, Any, int | None], why: str
         for own, remote in itertools.product(addresses, sources):
             wishes.append(
                 {
+                    **via,
                     "family": family,
                     "direction": "out" if outwards else "in",
                     "protocol": protocol,
@@ -247,4 +286,5 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "interface": _interface,
     "family": _one_of(*families.FAMILIES),
     "direction": _one_of("in", "out"),
+    "via": _one_of(FORWARD, INPUT),
 }

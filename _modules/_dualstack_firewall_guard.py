@@ -23,14 +23,16 @@ WAY_OUT = (
     "Whoever manages this host has to get in again: let a rule do that, or say in ipv6:manage:ignore who need not, as "
     "where a rehearsal cannot imitate what lets him in (port knocking, hardware addresses)"
 )
+NOT_KNOWN = "Not known: "
 
 
 class Change(NamedTuple):
-    """All rules as they are, and as they would be, of each family; and the backend."""
+    """All rules as they are, and as they would be, of each family; the backend; and the sets, where they change."""
 
     live: firewall_change.Live
     after: firewall_change.Live
     backend: str
+    sets: str | None = None  # as they would be, as ipset save prints them
 
 
 class Untried(CommandExecutionError):
@@ -47,6 +49,7 @@ def admitting(
     tunnel: dict[str, Any] | None,
     opts: Mapping[str, Any],
     tested: bool = True,
+    hosts: Any = None,
 ) -> list[str]:
     """
     Try a change: it has to admit who manages this host, to leave sshd open to somebody, and to do what is expected.
@@ -59,30 +62,39 @@ def admitting(
         Salt's, of this minion, with its pillar.
     tested
         Whether the rules have to do what is expected; else it only counts what is to be shut.
+    hosts
+        Those that stand for anywhere, as in the pillar.
 
-    Returns what should be known, in sentences. Raises ``CommandExecutionError`` for a change that must not be made, and
-    ``Untried``.
+    Returns what should be known, in sentences: what is unknown begins with :py:data:`NOT_KNOWN`. Raises
+    ``CommandExecutionError`` for a change that must not be made, and ``Untried``.
     """
     managers = host_management.managers(opts)
     managed = needed(managers, expect)
     strangers = firewall_reach.strangers(managers.sshd)
 
     def among(
-        tables: firewall_change.Live, whom: Sequence[host_management.Connection]
+        tables: firewall_change.Live, sets: str | None, whom: Sequence[host_management.Connection]
     ) -> list[firewall_rehearsal.Tried]:
-        return firewall_trial.tried([], tunnel, tables, change.backend, whom)
+        return firewall_trial.tried([], tunnel, tables, change.backend, whom, sets=sets)
 
     texts = {family: firewall_save.render(each) for family, each in change.after.items()}
     rules = firewall_reach.Rules(
-        functools.partial(among, change.after), functools.partial(among, change.live), texts, firewall_kernel.sets
+        functools.partial(among, change.after, change.sets),
+        functools.partial(among, change.live, None),
+        texts,
+        lambda: firewall_kernel.sets() if change.sets is None else change.sets,
     )
     try:
-        tried = firewall_trial.tried(expect if tested else [], tunnel, change.after, change.backend, managed, strangers)
+        wanted = expect if tested else []
+        of_change = change.after, change.backend
+        tried = firewall_trial.tried(wanted, tunnel, *of_change, managed, strangers, hosts, change.sets)
         asked = tried[len(managed) : len(managed) + len(strangers)]
         reach = firewall_reach.compared(strangers, asked, managers.sshd, expect, rules)
     except firewall_commands.NoNamespaces as error:
         raise Untried(firewall_trial.untried(error, managed), managers.unseen) from None
-    failures = [firewall_trial.verdict(each) for each in tried if not each["ok"]] + reach.failures
+    unknown = [each for each in tried[len(managed) :] if each["found"] == firewall_rehearsal.UNKNOWN]
+    failures = [firewall_trial.verdict(each) for each in tried if not each["ok"] and each not in unknown]
+    failures += reach.failures
     if failures:
         shut_out = any(not each["ok"] for each in tried[: len(managed)])
         lines = [
@@ -91,7 +103,7 @@ def admitting(
             *([WAY_OUT] if shut_out else []),
         ]
         raise CommandExecutionError("\n".join(lines))
-    return [*managers.unseen, *reach.warnings]
+    return [*managers.unseen, *reach.warnings, *(f"{NOT_KNOWN}{firewall_trial.verdict(each)}" for each in unknown)]
 
 
 def needed(managers: host_management.Managers, expect: list[dict[str, Any]]) -> list[host_management.Connection]:

@@ -93,16 +93,16 @@ def compared(
 
     Raises as the functions of the rules do.
     """
-    passed = _passed(asked, tried)
-    open_ports = {_port(each) for each in passed}
     of_sshd = {(each.family, each.port) for each in sshd.listeners}
+    passed = _passed(asked, tried, of_sshd)
+    open_ports = {_port(each) for each in passed}
     shut = [each for each in asked if each not in passed and not _is_meant(expect, each)]
     closed = {_port(each) for each in shut} & of_sshd - open_ports
     again = [each for each in shut if _port(each) in closed]  # a packet may have been late
     again += [each for family, port in sorted(closed) for each in _named(family, port, rules)]
-    closed -= {_port(each) for each in _passed(again, rules.then(again))}
+    closed -= {_port(each) for each in _passed(again, rules.then(again), of_sshd)}
     suspects = [each for each in shut if _port(each) in closed or _port(each) not in of_sshd]
-    lost = {_port(each): each for each in reversed(_passed(suspects, rules.now(suspects)))}
+    lost = {_port(each): each for each in reversed(_passed(suspects, rules.now(suspects), of_sshd))}
     failures = [
         f"sshd's port tcp/{each.port} over {families.NAMES[each.family]}: {each.remote} gets in now, and nobody would "
         "any more; if that is meant, expect has to say so: "
@@ -120,8 +120,16 @@ def _port(connection: Connection) -> Port:
     return connection.family, connection.port
 
 
-def _passed(asked: Sequence[Connection], tried: Sequence[firewall_rehearsal.Tried]) -> list[Connection]:
-    return [each for each, found in zip(asked, tried) if found["found"] == "accept"]
+def _passed(
+    asked: Sequence[Connection], tried: Sequence[firewall_rehearsal.Tried], of_sshd: set[Port]
+) -> list[Connection]:
+    """Those that get in; what is sent on to another host does not get to this one's sshd."""
+    return [
+        each
+        for each, found in zip(asked, tried)
+        if found["found"] == firewall_rehearsal.ACCEPT
+        and not (_port(each) in of_sshd and found["note"].startswith(firewall_rehearsal.FORWARDED))
+    ]
 
 
 def _is_meant(expect: Sequence[Mapping[str, Any]], connection: Connection) -> bool:

@@ -4,18 +4,21 @@ Rules tested on behalf of this host: whether they do what is expected, and whom 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypedDict
 
 import _dualstack_firewall_commands as firewall_commands
+import _dualstack_firewall_expectations as firewall_expectations
+import _dualstack_firewall_imitation as firewall_imitation
 import _dualstack_firewall_kernel as firewall_kernel
 import _dualstack_firewall_rehearsal as firewall_rehearsal
 import _dualstack_firewall_save as firewall_save
+import _dualstack_firewall_surroundings as firewall_surroundings
 import _dualstack_firewall_view as firewall_view
 import _dualstack_host_management as host_management
+from salt.exceptions import SaltInvocationError
 
-EXPECTED = re.compile(r"expect\[(\d+)\]")  # by which a given expectation is found among those that were tested
+EXPECTED = firewall_rehearsal.EXPECTED
 
 
 class Allowed(TypedDict):
@@ -32,6 +35,8 @@ def tried(
     backend: str,
     managed: Sequence[host_management.Connection] = (),
     asked: Sequence[host_management.Connection] = (),
+    hosts: Any = None,
+    sets: str | None = None,
 ) -> list[firewall_rehearsal.Tried]:
     """
     The verdict on every expectation, from real packets in a scratch network namespace.
@@ -48,16 +53,72 @@ def tried(
         The connections that this host is managed by: they are expected without being listed, and come first.
     asked
         Connections of which nothing is expected: they come next.
+    hosts
+        Those that stand for anywhere, as in the pillar ``ipv6:firewall:from``.
+    sets
+        The sets that rules may refer to, as ipset save prints them; by default those that are live.
 
-    Raises ``SaltInvocationError`` for a malformed list, and ``CommandExecutionError``; ``NoNamespaces``, which is
-    one, where namespaces are not permitted.
+    What depends on anything that cannot be imitated is ``unknown``. Those who manage this host are not let in by being
+    sent on to another one. Raises ``SaltInvocationError`` for a malformed list, and ``CommandExecutionError``;
+    ``NoNamespaces``, which is one, where namespaces are not permitted.
     """
-    expectations = firewall_view.expectations(expect or [], tunnel, managed, asked)
+    anywhere, problems = firewall_expectations.anywhere(hosts)
+    if problems:
+        raise SaltInvocationError("\n".join(f"from{each}" for each in problems))
+    expectations = firewall_view.expectations(expect or [], tunnel, managed, asked, anywhere)
     if not expectations:
         return []
     texts = {family: firewall_save.render(each) for family, each in tables.items()}
-    sets = firewall_kernel.sets() if any("-set " in text for text in texts.values()) else ""
-    return firewall_rehearsal.run(texts, expectations, backend, sets)
+    if sets is None:
+        sets = firewall_kernel.sets() if any("-set " in text for text in texts.values()) else ""
+    around = firewall_surroundings.look(texts, expectations, backend)
+    if not any(around):  # as on most hosts
+        found = firewall_rehearsal.run(texts, expectations, backend, sets)
+    else:
+        if not sets and any("-set " in text for _, _, text in around.rulesets):
+            sets = firewall_kernel.sets()
+        found = firewall_rehearsal.run(texts, expectations, backend, sets, around)
+    for variant in _variants(texts, around):
+        again = firewall_rehearsal.run(variant.texts, expectations, backend, sets, variant.around)
+        found = [_certain(one, other, variant.reason) for one, other in zip(found, again)]
+    return [_for_this_host(each) if index < len(managed) else each for index, each in enumerate(found)]
+
+
+class Variant(NamedTuple):
+    """The rules in another way in which they may work, and why they may."""
+
+    texts: dict[str, str]
+    around: firewall_rehearsal.Around
+    reason: str
+
+
+def _variants(texts: dict[str, str], around: firewall_rehearsal.Around) -> Iterator[Variant]:
+    """The rules as if what cannot be imitated never held, and as if it always did."""
+    written = [*texts.values(), *(text for _, _, text in around.rulesets)]
+    strange = {name: text for name, text in around.native.items() if firewall_imitation.NATIVE.search(text)}
+    if not strange and firewall_imitation.foreseen(written):
+        return
+    reasons = [] if firewall_imitation.foreseen(written) else [firewall_imitation.named(written)]
+    reasons += [f"it depends on the table {name} of nft(8), part of which cannot be imitated" for name in strange]
+    native = {name: text for name, text in around.native.items() if name not in strange}
+    for changed in (firewall_imitation.never, firewall_imitation.always):
+        rulesets = [(family, words, changed(text)) for family, words, text in around.rulesets]
+        changed_texts = {family: changed(text) for family, text in texts.items()}
+        yield Variant(changed_texts, around._replace(rulesets=rulesets, native=native), "; ".join(reasons))
+
+
+def _certain(tried: firewall_rehearsal.Tried, again: firewall_rehearsal.Tried, reason: str) -> firewall_rehearsal.Tried:
+    """
+    The verdict, if the other way gives the same. Whoever manages this host is let in by these rules as they are.
+    """
+    same = tried["found"] in (again["found"], firewall_rehearsal.UNKNOWN)
+    ours = not EXPECTED.fullmatch(tried["why"]) and tried["found"] == firewall_rehearsal.ACCEPT
+    return tried if same or ours or tried["verdict"] == "any" else firewall_rehearsal.unknown(tried, [reason])
+
+
+def _for_this_host(tried: firewall_rehearsal.Tried) -> firewall_rehearsal.Tried:
+    elsewhere = tried["direction"] == "in" and tried["note"].startswith(firewall_rehearsal.FORWARDED)
+    return {**tried, "ok": False} if elsewhere and tried["found"] == firewall_rehearsal.ACCEPT else tried
 
 
 class Admitted(NamedTuple):
@@ -112,7 +173,11 @@ def verdict(tried: firewall_rehearsal.Tried) -> str:
         The expectation.
     """
     port = f"/{tried['port']}" if tried["port"] else ""
-    packet = f"{tried['protocol']}{port} from {tried['source']} to {tried['destination']}"
+    ends = {"source": tried["source"], "destination": tried["destination"]}
+    if tried.get("others"):
+        far = "destination" if tried["direction"] == "out" else "source"
+        ends[far] = f"anywhere ({ends[far]} and {len(tried['others'])} more)"
+    packet = f"{tried['protocol']}{port} from {ends['source']} to {ends['destination']}"
     note = f" ({tried['note']})" if tried["note"] else ""
     return f"{tried['why']}: {packet}: expected {tried['verdict']}, found {tried['found']}{note}"
 
@@ -128,8 +193,8 @@ def allowed(targets: list[str], tunnel: dict[str, Any] | None, choice: str) -> A
     choice
         ``nft``, ``legacy``, or ``auto``: that of the host's command iptables.
 
-    Returns for each target and family ``True``, ``False``, or ``None`` where these rules accept and others exist that
-    were not tested; and sentences about those. Raises as :py:func:`tried`.
+    Returns for each target and family ``True``, ``False``, or ``None`` where that is not known, as where other rules
+    filter as well that cannot be imitated; and sentences about those. Raises as :py:func:`tried`.
     """
     backend = firewall_commands.backend(choice)
     live = firewall_kernel.read(backend)
@@ -140,6 +205,8 @@ def allowed(targets: list[str], tunnel: dict[str, Any] | None, choice: str) -> A
     for each in tried(expect, tunnel, live, backend):
         number = EXPECTED.fullmatch(each["why"])
         assert number
-        passes = each["found"] == "accept"
-        found[targets[int(number[1])]][each["family"]] = None if passes and warnings else passes
+        unknown = each["found"] == firewall_rehearsal.UNKNOWN
+        found[targets[int(number[1])]][each["family"]] = None if unknown else each["found"] == "accept"
+        if unknown:
+            warnings.append(verdict(each))
     return {"allowed": found, "warnings": warnings}

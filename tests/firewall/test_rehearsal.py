@@ -18,6 +18,7 @@ from salt.exceptions import CommandExecutionError
 MODULES = Path(firewall_rehearsal.__file__).parent
 ICMP = {"ipv4": "icmp", "ipv6": "ipv6-icmp"}
 OTHERS = {"ipv4": "198.51.100.7", "ipv6": "2001:db8:1::7"}
+OUTSIDE, HERE = firewall_view.OUTSIDE, firewall_view.HERE
 SSH: dict[str, Any] = {"to": "tcp/22", "verdict": "accept"}
 CONNTRACK = "-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
 
@@ -375,10 +376,11 @@ def summary(found: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
 def test_from_anywhere_is_by_the_default_route() -> None:
     assert on_host({**SSH, "family": "ipv4"}) == [
         {
+            "others": list(firewall_view.ANYWHERE["ipv4"][1:]),
             "family": "ipv4",
             "direction": "in",
             "protocol": "tcp",
-            "source": "198.51.100.1",
+            "source": OUTSIDE["ipv4"],
             "destination": "192.0.2.1",
             "port": 22,
             "interface": "eth0",
@@ -395,15 +397,15 @@ def test_from_anywhere_is_by_the_default_route() -> None:
         (HOST, {"name": "six", "source": "2001:db8:66::2"}, "2001:db8:66::2", "six"),
         (HOST, {"addresses": ["2001:db8:66::3/64"], "address": "2001:db8:66::2/64"}, "2001:db8:66::3", "he-ipv6"),
         (HOST, {"address": "2001:db8:66::2/64"}, "2001:db8:66::2", "he-ipv6"),
-        (HOST, None, "2001:db8:ffff::2", "eth0"),
-        ("", None, "2001:db8:ffff::2", "eth0"),
+        (HOST, None, HERE["ipv6"], "eth0"),
+        ("", None, HERE["ipv6"], "eth0"),
     ],
     ids=["live", "planned", "planned with addresses", "planned with one", "none", "nothing"],
 )
 def test_the_way_of_ipv6(setup: str, tunnel: dict[str, Any] | None, destination: str, interface: str) -> None:
     found = on_host({**SSH, "family": "ipv6"}, {"to": "nd", "verdict": "accept"}, setup=setup, tunnel=tunnel)
     assert summary(found) == [
-        ("ipv6", "2001:db8:ffff::1", destination, interface),
+        ("ipv6", OUTSIDE["ipv6"], destination, interface),
         ("ipv6", "fe80::1", destination, interface),
     ]
 
@@ -423,11 +425,11 @@ def test_the_way_of_ipv6(setup: str, tunnel: dict[str, Any] | None, destination:
         (
             {"interface": "eth1"},
             [
-                ("ipv4", "198.51.100.1", "203.0.113.1", "eth1"),
-                ("ipv6", "2001:db8:ffff::1", "2001:db8:e1::1", "eth1"),
+                ("ipv4", OUTSIDE["ipv4"], "203.0.113.1", "eth1"),
+                ("ipv6", OUTSIDE["ipv6"], "2001:db8:e1::1", "eth1"),
             ],
         ),
-        ({"to": "tcp/203.0.113.1:22"}, [("ipv4", "198.51.100.1", "203.0.113.1", "eth0")]),
+        ({"to": "tcp/203.0.113.1:22"}, [("ipv4", OUTSIDE["ipv4"], "203.0.113.1", "eth0")]),
         (
             {"direction": "out", "address": ["203.0.113.53", "192.0.2.1"]},
             [("ipv4", "203.0.113.1", "203.0.113.53", "eth1"), ("ipv4", "192.0.2.1", "192.0.2.1", "lo")],

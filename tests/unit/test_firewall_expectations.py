@@ -78,12 +78,19 @@ def test_what_is_tried(entry: dict[str, Any], expected: list[tuple[Any, ...]]) -
         ({"to": "tcp/22", "form": "192.0.2.1"}, ":form: unknown key; did you mean from?"),
         (
             {"to": "tcp/22", "zone": "x"},
-            ":zone: unknown key; expected one of to, verdict, from, address, interface, family, direction",
+            ":zone: unknown key; expected one of to, verdict, from, address, interface, family, direction, via",
         ),
         (
             {"to": "tcp/22", "direction": "out", "from": "192.0.2.1"},
             ":from: is for what comes in; where a connection goes to is its address",
         ),
+        ({"to": "tcp/22", "via": "nat"}, ":via: 'nat' is not one of forward, input"),
+        (
+            {"to": "tcp/22", "via": "forward", "direction": "out", "address": "192.0.2.1"},
+            ":via: is for what comes in from others",
+        ),
+        ({"to": "tcp/22", "via": "input", "interface": "lo"}, ":via: is for what comes in from others"),
+        ({"to": "nd", "via": "forward"}, ":via: nd is not forwarded"),
         (
             {"to": "nd", "from": "2001:db8::1"},
             ":to: nd comes in, from a neighbour; it has neither from nor direction",
@@ -106,6 +113,39 @@ def test_what_is_refused(entry: dict[str, Any], problem: str) -> None:
     good = {"to": "tcp/22", "verdict": "accept"}
     bad = {"verdict": "accept", **entry}
     assert firewall_expectations.errors([good, bad]) == [f"[1]{problem}"]
+
+
+def test_what_is_forwarded() -> None:
+    found, problems = firewall_expectations.read([{"to": "tcp/80", "verdict": "accept", "via": "forward"}])
+    assert problems == [] and [each["via"] for each in found] == ["forward", "forward"]
+    given = {"to": "tcp/22", "verdict": "deny"}
+    assert firewall_expectations.closes([given], "ipv4", 22, None)
+    assert not firewall_expectations.closes([{**given, "via": "forward"}], "ipv4", 22, None), "not this host's"
+
+
+@pytest.mark.parametrize(
+    ("hosts", "found"),
+    [
+        (None, {}),
+        ("192.0.2.7", {"ipv4": ["192.0.2.7"]}),
+        (["192.0.2.7", "2001:db8::/48"], {"ipv4": ["192.0.2.7"], "ipv6": ["2001:db8::1"]}),
+    ],
+)
+def test_the_hosts_that_stand_for_anywhere(hosts: Any, found: Any) -> None:
+    assert firewall_expectations.anywhere(hosts) == (found, [])
+
+
+@pytest.mark.parametrize(
+    ("hosts", "problem"),
+    [
+        ("everywhere", ": 'everywhere' is not an address or a network"),
+        ([], ": expected at least one, found an empty list"),
+        (["0.0.0.0/0"], ": a network of all addresses is what this is to stand for; expected hosts in it"),
+        ({"ipv4": "192.0.2.1"}, ": {'ipv4': '192.0.2.1'} is not an address or a network"),
+    ],
+)
+def test_hosts_that_stand_for_nobody(hosts: Any, problem: str) -> None:
+    assert firewall_expectations.anywhere(hosts) == ({}, [problem])
 
 
 def test_every_error_is_reported_at_once() -> None:

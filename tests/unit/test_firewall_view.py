@@ -14,6 +14,7 @@ import _dualstack_host_routes as host_routes
 import pytest
 
 Route = host_routes.Route
+OUTSIDE, HERE = firewall_view.OUTSIDE, firewall_view.HERE
 TUNNEL = {"name": "six", "address": "2001:db8:1::2/64", "addresses": ["2001:db8:2::77/64"]}
 
 
@@ -33,11 +34,11 @@ def seen(tunnel: Any = None, **entry: Any) -> list[tuple[Any, ...]]:
 
 
 def test_a_stranger_comes_by_the_default_route_to_the_usual_address(host: Any) -> None:
-    host["routes"]["198.51.100.1", None] = Route("eth0", "192.0.2.1")
-    host["routes"]["2001:db8:ffff::1", None] = Route("eth1", "2001:db8::1")
+    host["routes"][OUTSIDE["ipv4"], None] = Route("eth0", "192.0.2.1")
+    host["routes"][OUTSIDE["ipv6"], None] = Route("eth1", "2001:db8::1")
     assert seen() == [
-        ("198.51.100.1", "192.0.2.1", "eth0"),
-        ("2001:db8:ffff::1", "2001:db8::1", "eth1"),
+        (OUTSIDE["ipv4"], "192.0.2.1", "eth0"),
+        (OUTSIDE["ipv6"], "2001:db8::1", "eth1"),
     ]
     assert seen(TUNNEL) == seen()
     host["routes"]["192.0.2.99", None] = Route("eth2", "192.0.2.2")
@@ -46,16 +47,16 @@ def test_a_stranger_comes_by_the_default_route_to_the_usual_address(host: Any) -
 
 def test_a_host_without_any_network(host: Any) -> None:
     assert seen() == [
-        ("198.51.100.1", "198.51.100.2", "eth0"),
-        ("2001:db8:ffff::1", "2001:db8:ffff::2", "eth0"),
+        (OUTSIDE["ipv4"], HERE["ipv4"], "eth0"),
+        (OUTSIDE["ipv6"], HERE["ipv6"], "eth0"),
     ]
 
 
 def test_ipv6_without_a_route_comes_by_the_tunnel_that_is_to_be(host: Any) -> None:
-    host["routes"]["198.51.100.1", None] = Route("eth0", "192.0.2.1")
-    four = ("198.51.100.1", "192.0.2.1", "eth0")
-    stranger = "2001:db8:ffff::1"
-    assert seen() == [four, (stranger, "2001:db8:ffff::2", "eth0")], "without a tunnel: as IPv4 does"
+    host["routes"][OUTSIDE["ipv4"], None] = Route("eth0", "192.0.2.1")
+    four = (OUTSIDE["ipv4"], "192.0.2.1", "eth0")
+    stranger = OUTSIDE["ipv6"]
+    assert seen() == [four, (stranger, HERE["ipv6"], "eth0")], "without a tunnel: as IPv4 does"
     assert seen(TUNNEL) == [four, (stranger, "2001:db8:2::77", "six")]
     assert seen({"address": "2001:db8:1::2/64"}) == [four, (stranger, "2001:db8:1::2", "he-ipv6")]
     assert seen({**TUNNEL, "source": "2001:db8:1::2"}) == [four, (stranger, "2001:db8:1::2", "six")]
@@ -64,12 +65,12 @@ def test_ipv6_without_a_route_comes_by_the_tunnel_that_is_to_be(host: Any) -> No
 
 
 def test_by_another_interface(host: Any) -> None:
-    host["routes"]["198.51.100.1", "eth1"] = Route("eth1", "192.0.2.2")
-    host["routes"]["198.51.100.1", None] = Route("eth0", "192.0.2.1")
-    assert seen(interface="eth1", family="ipv4") == [("198.51.100.1", "192.0.2.2", "eth1")]
+    host["routes"][OUTSIDE["ipv4"], "eth1"] = Route("eth1", "192.0.2.2")
+    host["routes"][OUTSIDE["ipv4"], None] = Route("eth0", "192.0.2.1")
+    assert seen(interface="eth1", family="ipv4") == [(OUTSIDE["ipv4"], "192.0.2.2", "eth1")]
     host["addresses"]["eth2", "ipv4"] = "192.0.2.3"
-    assert seen(interface="eth2", family="ipv4") == [("198.51.100.1", "192.0.2.3", "eth2")]
-    assert seen(interface="eth3", family="ipv4") == [("198.51.100.1", "198.51.100.2", "eth3")]
+    assert seen(interface="eth2", family="ipv4") == [(OUTSIDE["ipv4"], "192.0.2.3", "eth2")]
+    assert seen(interface="eth3", family="ipv4") == [(OUTSIDE["ipv4"], HERE["ipv4"], "eth3")]
 
 
 def test_on_the_loopback_interface_the_host_talks_to_itself(host: Any) -> None:
@@ -79,14 +80,14 @@ def test_on_the_loopback_interface_the_host_talks_to_itself(host: Any) -> None:
 
 
 def test_to_an_address_and_outwards(host: Any) -> None:
-    host["routes"]["198.51.100.1", None] = Route("eth0", "192.0.2.1")
-    assert seen(address="192.0.2.5") == [("198.51.100.1", "192.0.2.5", "eth0")]
+    host["routes"][OUTSIDE["ipv4"], None] = Route("eth0", "192.0.2.1")
+    assert seen(address="192.0.2.5") == [(OUTSIDE["ipv4"], "192.0.2.5", "eth0")]
     host["routes"]["192.0.2.53", None] = Route("eth1", "192.0.2.2")
     assert seen(direction="out", address="192.0.2.53") == [("192.0.2.2", "192.0.2.53", "eth1")]
 
 
 def test_a_neighbour_is_where_strangers_come_from(host: Any) -> None:
-    host["routes"]["2001:db8:ffff::1", None] = Route("eth1", "2001:db8::1")
+    host["routes"][OUTSIDE["ipv6"], None] = Route("eth1", "2001:db8::1")
     assert seen(to="nd") == [("fe80::1", "2001:db8::1", "eth1")]
 
 
@@ -112,6 +113,14 @@ def test_who_manages_the_host_is_expected_first(host: Any) -> None:
     [
         ({}, "tcp/22 from 2001:db8::7 to 2001:db8::1: expected accept, found drop"),
         ({"note": "why"}, "tcp/22 from 2001:db8::7 to 2001:db8::1: expected accept, found drop (why)"),
+        (
+            {"others": ["2001:db8::8"], "direction": "in"},
+            "tcp/22 from anywhere (2001:db8::7 and 1 more) to 2001:db8::1: expected accept, found drop",
+        ),
+        (
+            {"others": ["2001:db8::2", "2001:db8::3"], "direction": "out"},
+            "tcp/22 from 2001:db8::7 to anywhere (2001:db8::1 and 2 more): expected accept, found drop",
+        ),
         ({"port": None, "protocol": "nd"}, "nd from 2001:db8::7 to 2001:db8::1: expected accept, found drop"),
     ],
 )
@@ -133,6 +142,7 @@ class Packets:
         self.others: list[str] = []
         self.rule, self.sets = "-p tcp --dport 25 -j REJECT", "create bad hash:ip family inet"
         self.given: list[Any] = []
+        self.at_ssh = "accept"
 
     def read(self, backend: str) -> Any:
         return {each: {"filter": {"INPUT": {"policy": "ACCEPT", "rules": [self.rule]}}} for each in self.families}
@@ -140,7 +150,8 @@ class Packets:
     def run(self, texts: dict[str, str], expectations: list[Any], backend: str, sets: str) -> list[Any]:
         assert all(self.rule in text for text in texts.values())
         self.given.append((list(texts), backend, sets, [each["family"] for each in expectations]))
-        return [{**each, "found": "reject" if each["port"] == 25 else "accept"} for each in expectations]
+        said = {22: self.at_ssh, 25: "reject"}
+        return [{**each, "found": said.get(each["port"], "accept"), "note": ""} for each in expectations]
 
 
 @pytest.fixture
@@ -169,12 +180,14 @@ def test_a_kernel_without_ipv6_lets_in_over_ipv4(packets: Packets) -> None:
     assert packets.given == [(["ipv4"], "legacy", "", ["ipv4", "ipv4"])]
 
 
-def test_what_others_may_still_reject_is_not_known(packets: Packets) -> None:
+def test_what_cannot_be_imitated_is_not_known(packets: Packets) -> None:
     packets.others = ["iptables-legacy also filters here"]
-    assert firewall_trial.allowed(["tcp/22", "tcp/25"], None, "auto") == {
-        "allowed": {"tcp/22": {"ipv4": None, "ipv6": None}, "tcp/25": {"ipv4": False, "ipv6": False}},
-        "warnings": ["iptables-legacy also filters here"],
-    }
+    packets.at_ssh = firewall_rehearsal.UNKNOWN
+    found = firewall_trial.allowed(["tcp/22", "tcp/25"], None, "auto")
+    assert found["allowed"] == {"tcp/22": {"ipv4": None, "ipv6": None}, "tcp/25": {"ipv4": False, "ipv6": False}}
+    said, *why = found["warnings"]
+    assert said == "iptables-legacy also filters here"
+    assert len(why) == 2 and all("tcp/22" in each for each in why)
 
 
 def test_sets_are_there_for_rules_that_need_them(packets: Packets) -> None:
