@@ -49,10 +49,7 @@ def rule(
     lines = firewall_save.render(tables).split("\n")
     number = refusal.line
     if not number or number > len(lines) or not lines[number - 1].startswith("-A "):
-        try:
-            number = _first_refused(family, lines, backend, sets)
-        except firewall_commands.NoNamespaces:
-            number = 0
+        number = _first_refused(family, lines, backend, sets)
     if not number:
         return None
     chain, _, words = lines[number - 1][3:].partition(" ")
@@ -71,7 +68,10 @@ def _first_refused(family: str, lines: list[str], backend: str, sets: str) -> in
         text = "".join(
             f"{line}\n" for number, line in enumerate(lines, 1) if number <= last or not line.startswith("-A ")
         )
-        return bool(firewall_scratch.load({family: text}, backend, sets).refusals)
+        try:
+            return bool(firewall_scratch.load({family: text}, backend, sets).refusals)
+        except firewall_commands.NoNamespaces:
+            return bool(firewall_scratch.load_in_place({family: firewall_save.parse(text)}, backend).refusals)
 
     if not rules or not refused(rules[-1]) or refused(0):
         return 0

@@ -19,6 +19,7 @@ from typing import Any
 
 import _dualstack_families as families
 import _dualstack_firewall_delta as firewall_delta
+import _dualstack_firewall_essential as firewall_essential
 import _dualstack_firewall_rules as firewall_rules
 import _dualstack_firewall_ruleset as firewall_ruleset
 import _dualstack_firewall_save as firewall_save
@@ -31,13 +32,8 @@ QUOTING = re.compile(r"[\"'\\#$`]")  # in a rule: some of its words may be quote
 BARE = re.compile(r"[^\s\"'\\#$`]+")
 SPECIAL = re.compile(r"[\"\\$`]")  # within double quotes
 
-# What firewall_ruleset puts in front of a family's chains, in this order. The kernel spells some of it differently.
-IMPLIED = {"icmpv6_essential": "ipv6", "clamp_mss": "ipv6", "tunnel:endpoint": "ipv4"}
-ICMPV6_TYPES = {
-    "destination-unreachable": "1", "packet-too-big": "2", "time-exceeded": "3", "parameter-problem": "4",
-    "echo-request": "128", "echo-reply": "129",
-}  # fmt: skip
-ICMPV6_TYPE = re.compile(r"(?<=--icmpv6-type )\S+")
+# What firewall_ruleset puts in front of a family's chains, beside what IPv6 needs. The kernel spells it differently.
+IMPLIED = {"clamp_mss": "ipv6", "tunnel:endpoint": "ipv4"}
 HOST = re.compile(r"^(-[sd] [0-9.]+) ")
 
 # ip6tables also accepts protocols that no IPv6 packet has there. The rule language translates them to what was probably
@@ -72,22 +68,27 @@ def adopt(
     Returns ``tables`` and ``icmpv6_essential``, as in the pillar ``ipv6:firewall``, and ``clamp_mss`` if that is done.
     Raises ``SaltInvocationError`` with every rule that the pillar cannot express, one per line.
     """
-    chains = _side_by_side(tables)
-    firewall: dict[str, Any] = {**_without_implied(chains, tunnel, list(tables)), "tables": {}}
-    translate = _translator(sets)
+    chains = side_by_side(tables)
+    firewall: dict[str, Any] = {**without_implied(chains, tunnel, list(tables)), "tables": {}}
+    translate = translator(sets)
     problems: list[str] = []
     for (table, chain), both in chains.items():
         rules, refused = _folded(both, translate)
         problems += [f"tables:{table}:{chain}: {each}" for each in refused]
         family = {"family": next(iter(both))} if len(both) < len(tables) else {}
-        firewall["tables"].setdefault(table, {})[chain] = {**family, **_policy(both), "rules": rules}
+        firewall["tables"].setdefault(table, {})[chain] = {**family, **policy(both), "rules": rules}
     if problems:
         raise SaltInvocationError("\n".join(problems))
     return firewall
 
 
-def _side_by_side(tables: dict[str, Any]) -> Chains:
-    """By table and chain, what each family has there; a user's chain may be in one of them only."""
+def side_by_side(tables: dict[str, Any]) -> Chains:
+    """
+    By table and chain, what each family has there; a user's chain may be in one of them only.
+
+    tables
+        Of each family.
+    """
     found = {}
     for table, own in firewall_save.BUILT_IN.items():
         live = {family: each.get(table, {}) for family, each in tables.items()}
@@ -102,7 +103,13 @@ def _side_by_side(tables: dict[str, Any]) -> Chains:
     return found
 
 
-def _policy(both: dict[str, Any]) -> dict[str, Any]:
+def policy(both: dict[str, Any]) -> dict[str, Any]:
+    """
+    The key ``policy`` of a chain in the pillar, if it has one.
+
+    both
+        The chain of each family.
+    """
     policies = {family: each["policy"] for family, each in both.items()}
     distinct = set(policies.values())
     if len(distinct) > 1:
@@ -127,7 +134,7 @@ def _folded(both: dict[str, Any], translate: Translate) -> tuple[list[Any], list
                     refused.append(f"the pillar cannot express the {families.NAMES[family]} rule `{rule}`")
             start[family] = end + 1
         if twin:
-            folded.append(_in_shell_words(rules["ipv4"][twin[0]]))
+            folded.append(in_shell_words(rules["ipv4"][twin[0]]))
     return folded, refused
 
 
@@ -136,10 +143,10 @@ def _of_one_family(rule: str, family: str, other_has_chain: bool, translate: Tra
     translated = translate(rule)
     if translated[family] == [rule] and not translated["warnings"]:
         if not (other_has_chain and translated[families.other(family)]):
-            return _in_shell_words(rule)
+            return in_shell_words(rule)
     for text in (rule, _with_hexadecimal_protocols(rule)):
         if translate(text, family)[family] == [text]:
-            return {"family": family, "rule": _in_shell_words(text)}
+            return {"family": family, "rule": in_shell_words(text)}
     return None
 
 
@@ -155,20 +162,77 @@ def _with_hexadecimal_protocols(rule: str) -> str:
 # What the pillar need not contain
 
 
-def _without_implied(chains: Chains, tunnel: dict[str, Any] | None, present: list[str]) -> dict[str, bool]:
-    """Remove the implied rules from the chains; returns the keys of the pillar that imply them."""
+def without_implied(chains: Chains, tunnel: dict[str, Any] | None, present: list[str]) -> dict[str, bool]:
+    """
+    Remove the implied rules from the chains.
+
+    chains
+        As :py:func:`side_by_side` returns them.
+    tunnel
+        As in the pillar ``ipv6:tunnel``.
+    present
+        The families that were given.
+
+    Returns the keys of the pillar that imply them.
+    """
     implied = {}
+    if "ipv6" in present:
+        implied["icmpv6_essential"] = _without_essential(chains, tunnel)
     for origin, fronts in _fronts(chains, tunnel).items():
         family = IMPLIED[origin]
         if family not in present:
             continue
         found = {place for place, front in fronts.items() if _rules(chains, place, family)[: len(front)] == front}
         implied[origin] = len(found) == len(fronts)
-        if implied[origin] or origin == "tunnel:endpoint":
+        if implied[origin] or origin == "tunnel:endpoint":  # of the tunnel, each rule by itself
             for place in found:
                 del chains[place][family]["rules"][: len(fronts[place])]
     clamp = {"clamp_mss": True} if implied.get("clamp_mss") else {}
     return {"icmpv6_essential": implied.get("icmpv6_essential", True), **clamp}
+
+
+def _without_essential(chains: Chains, tunnel: dict[str, Any] | None) -> bool:
+    """Remove what IPv6 needs, if it is in every chain just where it would be put; returns whether it is."""
+    name = (tunnel or {}).get("name") or ""
+    own = {}
+    for table, built_in in firewall_save.BUILT_IN.items():
+        six = {chain: both["ipv6"] for (of, chain), both in chains.items() if of == table and "ipv6" in both}
+        if not firewall_ruleset.needs_essential(table, six):
+            continue
+        users = firewall_essential.about(six)
+        for chain in six.keys() & set(built_in):
+            full = firewall_essential.saved(chain, name if table == "filter" else "")
+            for rules in _candidates(six[chain]["rules"], full):
+                placed = firewall_essential.placed(table, chain, rules, users, name).rules
+                saved = [(place, list(map(_as_saved, more))) for place, more in placed]
+                if firewall_essential.inserted(rules, saved) == six[chain]["rules"]:
+                    own[table, chain] = rules
+                    break
+            else:
+                return False
+    for place, rules in own.items():
+        chains[place]["ipv6"]["rules"] = rules
+    return True
+
+
+def _candidates(rules: list[str], full: list[str]) -> Iterator[list[str]]:
+    """What a chain's own rules may be: without some that stand together in their order, or without each once."""
+    start = 0
+    while start < len(rules):
+        position, end = 0, start
+        while end < len(rules) and rules[end] in full[position:]:
+            position = full.index(rules[end], position) + 1
+            end += 1
+        if end > start:
+            yield rules[:start] + rules[end:]
+        start = max(end, start + 1)
+    left, once = list(full), []
+    for rule in rules:
+        if rule in left:
+            left.remove(rule)
+        else:
+            once.append(rule)
+    yield once
 
 
 def _rules(chains: Chains, place: tuple[str, str], family: str) -> list[str]:
@@ -180,10 +244,9 @@ def _fronts(chains: Chains, tunnel: dict[str, Any] | None) -> dict[str, dict[tup
     """By what implies them, and by table and chain, the rules that a firewall with these chains would begin with."""
     outline: dict[str, Any] = defaultdict(dict)
     for (table, chain), both in chains.items():
-        drops = any("-j DROP" in rule for rule in _rules(chains, (table, chain), "ipv6"))
-        outline[table][chain] = {**_policy(both), "rules": ["-j DROP"] if drops else []}
-    firewall = {"clamp_mss": ("mangle", "FORWARD") in chains, "tables": outline}
-    built = firewall_ruleset.build(firewall, tunnel)
+        outline[table][chain] = {**policy(both), "rules": []}
+    clamp = ("mangle", "FORWARD") in chains
+    built = firewall_ruleset.build({"clamp_mss": clamp, "icmpv6_essential": False, "tables": outline}, tunnel)
     fronts: dict[str, dict[tuple[str, str], list[str]]] = {}
     for origin, family in IMPLIED.items():
         for table, origins_of in built["origins"][family].items():
@@ -197,8 +260,7 @@ def _fronts(chains: Chains, tunnel: dict[str, Any] | None) -> dict[str, dict[tup
 
 def _as_saved(rule: str) -> str:
     """One of the implied rules as the kernel spells it."""
-    rule = ICMPV6_TYPE.sub(lambda found: ICMPV6_TYPES.get(found[0], found[0]), rule)
-    return HOST.sub(r"\1/32 ", rule)
+    return HOST.sub(r"\1/32 ", firewall_essential.as_saved(rule))
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -222,8 +284,8 @@ def audit(
     sentence. Policies come first, then rules that accept, then other rules, and last those in another order. A rule
     that can exist in one family only is not a disagreement: with addresses, for a tunnel, for neighbour discovery.
     """
-    chains = _side_by_side({family: tables.get(family, {}) for family in families.FAMILIES})
-    translate = _translator(sets)
+    chains = side_by_side({family: tables.get(family, {}) for family in families.FAMILIES})
+    translate = translator(sets)
     ways = {f"{option} {tunnel['name']}" for option in ("-i", "-o")} if tunnel and tunnel.get("name") else set()
 
     def expected(rule: str, family: str, table: str) -> bool:
@@ -237,14 +299,20 @@ def audit(
 
     ranked = []
     for (table, chain), both in chains.items():
-        for rank, family, rule, text in _disagreements(table, chain, both, translate, expected):
+        essential = firewall_essential.rules(chain, str((tunnel or {}).get("name") or ""))
+        for rank, family, rule, text in _disagreements(table, chain, both, translate, expected, essential):
             finding = {"table": table, "chain": chain, "family": family, "rule": rule}
             ranked.append((rank, {**finding, "text": f"{table} {chain}: {text}"}))
     return [finding for _, finding in sorted(ranked, key=lambda each: each[0])]
 
 
 def _disagreements(
-    table: str, chain: str, both: dict[str, Any], translate: Translate, expected: Callable[[str, str, str], bool]
+    table: str,
+    chain: str,
+    both: dict[str, Any],
+    translate: Translate,
+    expected: Callable[[str, str, str], bool],
+    essential: list[str],
 ) -> Iterator[tuple[int, str, str, str]]:
     """The weight of each, the family that has what the other lacks, what that is, and a sentence."""
     rules = _by_family(both)
@@ -271,8 +339,8 @@ def _disagreements(
                 yield _weight(rule), family, rule, _one_sided(rule, family)
 
     # What must be in IPv6 may stand in front there.
-    essential = {_as_saved(rule) for rule in firewall_ruleset.essential(chain)}
-    ordered = [twin for twin in twins if rules["ipv6"][twin[1]] not in essential]
+    needed = set(map(_as_saved, essential))
+    ordered = [twin for twin in twins if rules["ipv6"][twin[1]] not in needed]
     for twin in sorted(set(ordered) - set(_in_order(ordered))):
         rule = rules["ipv4"][twin[0]]
         yield ORDER, "ipv4", rule, f"`{rule}` and the rules around it are in another order for IPv6"
@@ -297,17 +365,24 @@ def _one_sided(rule: str, family: str) -> str:
 # Twins
 
 
-def _translator(sets: dict[str, str] | None) -> Translate:
-    """A live rule as the rule language translates it. A rule that needs ``family`` has no words for both."""
+def translator(sets: dict[str, str] | None) -> Translate:
+    """
+    A live rule as the rule language translates it. A rule that needs ``family`` has no words for both.
+
+    sets
+        The family of each set of ipset(8), as ``firewall_kernel.set_families`` returns it.
+
+    Returns a function of the rule, and of its family if that is given by hand.
+    """
 
     @functools.lru_cache(maxsize=None)
     def translate(rule: str, family: str | None = None) -> dict[str, Any]:
-        words = _in_shell_words(rule)
+        words = in_shell_words(rule)
         given = {"family": family, "rule": words} if family else words
         try:
             translated: dict[str, Any] = firewall_rules.translate(given, None, None, sets)
-        except SaltInvocationError:
-            return {"ipv4": [], "ipv6": [], "warnings": []}
+        except SaltInvocationError as error:
+            return {"ipv4": [], "ipv6": [], "reasons": dict.fromkeys(families.FAMILIES, str(error)), "warnings": []}
         return translated
 
     return translate
@@ -349,11 +424,16 @@ def _in_order(pairs: Pairs) -> Pairs:
 
 
 def _by_family(both: dict[str, Any]) -> dict[str, list[str]]:
-    return {family: [_normal(rule) for rule in both.get(family, UNTOUCHED)["rules"]] for family in families.FAMILIES}
+    return {family: [normal(rule) for rule in both.get(family, UNTOUCHED)["rules"]] for family in families.FAMILIES}
 
 
-def _normal(rule: str) -> str:
-    """A live rule in the quoting of the rule language. A rule without words, which only counts, matches all packets."""
+def normal(rule: str) -> str:
+    """
+    A live rule in the quoting of the rule language. A rule without words, which only counts, matches all packets.
+
+    rule
+        As iptables-save prints it, without its ``-A CHAIN``.
+    """
     if not rule:
         return "-p all"
     if not QUOTING.search(rule):
@@ -361,8 +441,13 @@ def _normal(rule: str) -> str:
     return firewall_words.join(firewall_words.split(rule))
 
 
-def _in_shell_words(rule: str) -> str:
-    """A rule as one would type it."""
+def in_shell_words(rule: str) -> str:
+    """
+    A rule as one would type it.
+
+    rule
+        In the quoting of the rule language.
+    """
     if not QUOTING.search(rule):
         return rule
     return " ".join(map(_quoted, firewall_words.split(rule)))

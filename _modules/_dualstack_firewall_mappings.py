@@ -35,6 +35,17 @@ VALUED = frozenset("""
     proto protocol p source src s destination dst d dport sport dports sports if of in-interface out-interface i o
     jump target j goto g match connstate ctstate comment match-set
     """.split())
+# YAML 1.1 reads 20:21 without quotes as a number to the base of 60: as 1221. A number does not tell how it was written.
+# So those are refused that a range of well-known ports gives, and that hardly anybody uses.
+WELL_KNOWN = (20, 21, 22, 23, 25, 53)
+USED = (1433,)  # by SQL servers
+SEXAGESIMAL = {
+    60 * low + high: f"{low}:{high}"
+    for low in WELL_KNOWN
+    for high in WELL_KNOWN
+    if low < high and 60 * low + high not in USED
+}
+PORTS = ("dport", "sport", "dports", "sports", "destination-port", "source-port", "destination-ports", "source-ports")
 
 
 def words(given: Mapping[str, Any]) -> list[str]:
@@ -99,6 +110,12 @@ def words(given: Mapping[str, Any]) -> list[str]:
 
 
 def _refuse_value(key: Any, value: Any) -> None:
+    for each in (value if isinstance(value, (list, tuple)) else [value]) if key in PORTS else ():
+        if isinstance(each, int) and each in SEXAGESIMAL:
+            raise SaltInvocationError(
+                f"`{key}: {each}`: YAML reads {SEXAGESIMAL[each]} without quotes as {each}; expected "
+                f"'{SEXAGESIMAL[each]}' if these ports are meant, or '{each}' if that port is, in quotes"
+            )
     if key in VALUED and isinstance(value, (bool, float)) and (key != "comment" or isinstance(value, bool)):
         raise SaltInvocationError(f"`{key}: {value}`: expected text or a whole number")
     if key == "comment" and isinstance(value, (list, tuple)):

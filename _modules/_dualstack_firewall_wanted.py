@@ -14,14 +14,19 @@ from typing import Any, NamedTuple
 import _dualstack_firewall_canonical as firewall_canonical
 import _dualstack_firewall_commands as firewall_commands
 import _dualstack_firewall_declared as firewall_declared
+import _dualstack_firewall_ipset as firewall_ipset
 import _dualstack_firewall_kernel as firewall_kernel
 import _dualstack_firewall_memory as firewall_memory
 import _dualstack_firewall_ruleset as firewall_ruleset
 import _dualstack_firewall_save as firewall_save
+import _dualstack_firewall_sets as firewall_sets
+import _dualstack_firewall_sets_text as firewall_sets_text
 import salt.utils.json
 from salt.exceptions import SaltException, SaltInvocationError
 
-APART = ("expect", "save")  # keys that do not affect the tables
+APART = ("expect", "save", "sets")  # keys that do not affect the tables
+
+SPLIT = ("DROP", "ACCEPT")  # IPv4's policy, and IPv6's
 
 # A host name as source or destination: it may have another address tomorrow.
 HOST_NAME = re.compile(r" -[sd] (?![0-9./,]+(?: |$))[^ :]+(?: |$)", re.MULTILINE)
@@ -56,8 +61,12 @@ def wanted(declared: firewall_declared.Declared, cachedir: str) -> Wanted:
     backend = firewall_commands.backend(declared.firewall.get("backend", "auto"))
     described = {key: value for key, value in declared.firewall.items() if key not in APART}
     tunnel = {key: (declared.tunnel or {}).get(key) for key in ("name", "endpoint")}
-    sets = firewall_kernel.sets() if "-set" in salt.utils.json.dumps(described, default=str) else ""
-    holding = firewall_kernel.set_families(sets)
+    own = firewall_sets.read(declared.firewall)
+    if own.sets:
+        firewall_ipset.available()
+    naming = own.sets or "-set" in salt.utils.json.dumps(described, default=str)
+    sets = firewall_sets_text.beside(firewall_kernel.sets(), own.sets) if naming else ""
+    holding = {**firewall_kernel.set_families(sets), **own.families}
     facts = [described, tunnel, holding, declared.key, sorted(declared.named)]
     key = firewall_memory.digest(*facts, firewall_kernel.fingerprint(backend), firewall_memory.rooms())
     memory = firewall_memory.recall(cachedir)
@@ -65,7 +74,7 @@ def wanted(declared: firewall_declared.Declared, cachedir: str) -> Wanted:
     if memory.get("key") == key:
         return Wanted(**memory["wanted"], backend=backend, key=key, lasting=True, proof=proof)
     built = firewall_ruleset.read(declared.firewall, tunnel, holding)
-    declared.refuse(built["problems"])
+    declared.refuse(built["problems"] or firewall_ipset.missing(built["tables"], built["origins"], holding))
     families = firewall_kernel.families()
     tables = {family: built["tables"][family] for family in families}
     warnings = declared.told(built["warnings"])
@@ -94,6 +103,54 @@ def remember(wanted: Wanted, cachedir: str) -> None:
     made = {"tables": wanted.tables, "preserve": wanted.preserve, "warnings": wanted.warnings}
     facts = {"key": wanted.key, "wanted": made} if wanted.lasting else {}
     firewall_memory.keep(cachedir, {**facts, "proof": wanted.proof})
+
+
+def settled(
+    declared: firewall_declared.Declared,
+    wanted: Mapping[str, firewall_save.Tables],
+    live: Mapping[str, firewall_save.Tables],
+) -> tuple[dict[str, firewall_save.Tables], list[str]]:
+    """
+    The wanted tables with every policy stated: what is not said stays as it is.
+
+    declared
+        The firewall.
+    wanted, live
+        The tables of each family, in the kernel's form.
+
+    Returns the tables, and warnings about chains that stay open for IPv6 and shut for IPv4. Raises
+    ``SaltInvocationError`` where IPv4 is to be shut and IPv6 would be left open without a word.
+    """
+
+    def now(family: str, table: str, chain: str) -> str | None:
+        return live.get(family, {}).get(table, {}).get(chain, {"policy": "ACCEPT", "rules": []})["policy"]
+
+    found: dict[str, firewall_save.Tables] = {
+        family: {
+            table: {
+                chain: each if each["policy"] != firewall_save.UNSAID else {**each, "policy": now(family, table, chain)}
+                for chain, each in chains.items()
+            }
+            for table, chains in tables.items()
+        }
+        for family, tables in wanted.items()
+    }
+    problems, warnings = [], []
+    for table, chains in wanted.get("ipv6", {}).items():
+        for chain, each in chains.items():
+            four = found["ipv4"].get(table, {}).get(chain, {"policy": None, "rules": []})["policy"]
+            if each["policy"] != firewall_save.UNSAID or (four, found["ipv6"][table][chain]["policy"]) != SPLIT:
+                continue
+            place = f"tables:{table}:{chain}:policy"
+            if now("ipv4", table, chain) == four:
+                warnings.append(f"{place}: not said for IPv6, so it stays ACCEPT there; for IPv4 it is DROP")
+            else:
+                problems.append(
+                    f"{place}: IPv4's would become DROP, and IPv6's is not said and stays ACCEPT; expected DROP, or "
+                    "{ipv4: DROP, ipv6: ACCEPT} where that is meant"
+                )
+    declared.refuse(problems)
+    return found, declared.told(warnings)
 
 
 def refused(pillar: Mapping[str, Any], key: str, cachedir: str) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import _dualstack_firewall_delta as firewall_delta
 import _dualstack_firewall_fold as firewall_fold
 import _dualstack_firewall_kernel as firewall_kernel
-import _dualstack_firewall_ruleset as firewall_ruleset
+import _dualstack_firewall_programs as firewall_programs
 import pytest
 
 from . import netfilter
@@ -118,7 +118,7 @@ def some_ruleset(seed: int) -> dict[str, str]:
 def adopt(backend: str, tunnel: dict[str, Any] | None = None) -> dict[str, Any]:
     """What is there but for what belongs to Docker and its like."""
     live = {
-        family: firewall_delta.own(tables, firewall_ruleset.PRESERVE)
+        family: firewall_delta.own(tables, firewall_delta.Others(firewall_programs.NAMES))
         for family, tables in firewall_kernel.read(backend).items()
     }
     return firewall_fold.adopt(live, tunnel, firewall_kernel.set_families(firewall_kernel.sets()))

@@ -72,10 +72,10 @@ def wanted(tmp_path: Path, *rules: Any, tunnel: Any = None, key: str = "", **oth
 
 
 def test_the_kernel_is_asked_once(kernel: Kernel, tmp_path: Path) -> None:
-    first = wanted(tmp_path, "-i lo -j ACCEPT", preserve=["x-*"])
+    first = wanted(tmp_path, "-i lo -j ACCEPT", preserve_only=["x-*"])
     assert first.tables["ipv4"]["filter"]["INPUT"] == {"policy": "DROP", "rules": ["-i lo -j ACCEPT"]}
     assert (first.preserve, first.warnings, first.backend, first.lasting) == (["x-*"], [], "nft", True)
-    assert wanted(tmp_path, "-i lo -j ACCEPT", preserve=["x-*"]) == first
+    assert wanted(tmp_path, "-i lo -j ACCEPT", preserve_only=["x-*"]) == first
     assert kernel.loads == 1
 
 
