@@ -18,9 +18,11 @@ import _dualstack_converge as converge
 import _dualstack_dns_memory as dns_memory
 import _dualstack_host_commands as host_commands
 import _dualstack_host_files as host_files
+import _dualstack_host_sysctl as host_sysctl
 import _dualstack_transaction_journal as transaction_journal
 import _dualstack_secrets_said as secrets_said
 import _dualstack_secrets_shown as secrets_shown
+import _dualstack_tunnel_advertisements as tunnel_advertisements
 import _dualstack_tunnel_host as tunnel_host
 import _dualstack_tunnel_interface as tunnel_interface
 import _dualstack_tunnel_sit as tunnel_sit
@@ -147,10 +149,17 @@ def _plan(
         edits.update(host_files.edit(path, before.get(path), text, MODE if ours else None))
     known = _known(about, seen.name, edits)
     changes = {"files": {path: _shown(edit, known) for path, edit in edits.items()}} if edits else {}
+    settings, said = _settings(seen, target)
     return {
         "name": seen.name,
-        "changes": {**changes, **tunnel_interface.differences(seen.live, target)},
-        "warnings": warnings,
+        "changes": {
+            **changes,
+            **tunnel_interface.differences(seen.live, target),
+            **({"settings": settings} if settings else {}),
+        },
+        "settings": settings,
+        "settled": False,  # whether they may have been made
+        "warnings": [*warnings, *said],
         "files": edits,
         "live": seen.live,
         "target": target,
@@ -158,6 +167,14 @@ def _plan(
         "down": plugin.down(seen.name),
         "touched": False,  # whether the interface may have been changed
     }
+
+
+def _settings(seen: tunnel_host.Sight, target: dict[str, Any] | None) -> tuple[dict[str, Any], list[str]]:
+    """The kernel parameters of an interface that stays, and why they cannot be set. A new one has its files."""
+    stays = target is not None and tunnel_interface.changeable(seen.live, target)
+    found = tunnel_advertisements.differences(seen.name) if stays else {}
+    refused = tunnel_advertisements.refused(seen.name) if found else ""
+    return ({}, [refused]) if refused else (found, [])
 
 
 def _known(about: Mapping[str, Any], name: str, edits: host_files.Edits) -> list[str]:
@@ -194,13 +211,17 @@ def before(plan: converge.Plan) -> list[transaction_journal.Image]:
         The plan.
     """
     name, live, target = plan["name"], plan["live"], plan["target"]
+    parameters = [
+        transaction_journal.Image(("parameter", host_sysctl.place(each), change["old"]))
+        for each, change in plan["settings"].items()
+    ]
     if not tunnel_interface.differences(live, target):
-        return []
+        return parameters
     back = tunnel_interface.commands(name, target, live)
     flags = ["yes" if each else "no" for each in (live is not None, tunnel_interface.changeable(live, target))]
     stack = [shlex.join(plan[each]) for each in ("up", "down")]
     text = "".join(f"{shlex.join(each)}\n" for each in back)
-    return [transaction_journal.Image(("link", name, *flags, *stack), {"link": text})]
+    return [transaction_journal.Image(("link", name, *flags, *stack), {"link": text}), *parameters]
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -225,12 +246,25 @@ def apply(plan: converge.Plan) -> None:
     if tunnel_interface.changeable(live, target):
         host_files.write(plan["files"])
         _carry_out(tunnel_interface.commands(name, live, target))
+        plan["settled"] = True
+        tunnel_advertisements.settle(plan["settings"])
         return
     if live is not None or target is None:
         _take_down(plan)
     host_files.write(plan["files"])
     if target is not None:
         _bring_up(plan)
+        _quieten(plan)
+
+
+def _quieten(plan: converge.Plan) -> None:
+    """A stack's files may not say what a new interface does with router advertisements."""
+    found = tunnel_advertisements.differences(plan["name"])
+    refused = tunnel_advertisements.refused(plan["name"]) if found else ""
+    if refused:
+        plan["warnings"].append(refused)
+    else:
+        tunnel_advertisements.settle(found)
 
 
 def undo(plan: converge.Plan) -> list[converge.Step]:
@@ -241,6 +275,8 @@ def undo(plan: converge.Plan) -> list[converge.Step]:
         A plan that was carried out, wholly or in part.
     """
     files = host_files.restoring(plan["files"])
+    if plan["settled"]:
+        files.append(lambda: tunnel_advertisements.unsettle(plan["settings"]))
     return [lambda: _take_down_again(plan), *files, lambda: _bring_back(plan)] if plan["touched"] else files
 
 

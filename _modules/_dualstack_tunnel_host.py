@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import _dualstack_host_ip as host_ip
+import _dualstack_tunnel_advertisements as tunnel_advertisements
 import _dualstack_tunnel_interface as tunnel_interface
 import _dualstack_tunnel_sit as tunnel_sit
 import _dualstack_tunnel_stack as tunnel_stack
@@ -81,7 +82,11 @@ def differences(seen: Sight) -> dict[str, Any]:
         return {"configuration": {"old": str(error), "new": ""}}
     if target is not None:
         target = tunnel_interface.renumbered(seen.live, target)  # the old addresses go by themselves
-    return tunnel_interface.differences(seen.live, target)
+    found = tunnel_interface.differences(seen.live, target)
+    settings = tunnel_advertisements.differences(seen.name) if seen.live and target else {}
+    if settings and not tunnel_advertisements.refused(seen.name):
+        found["settings"] = settings
+    return found
 
 
 def _resolved(tunnel: dict[str, Any]) -> dict[str, Any]:

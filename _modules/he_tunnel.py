@@ -137,8 +137,8 @@ def present(name: str, test: bool | None = None, pillar: str | None = None, **tu
     tunnel
         As in the state ``he_tunnel.present``.
 
-    Returns what a state returns: ``name``, ``result``, ``changes`` (``files``, ``link``, ``addresses``, ``routes``, as
-    far as they differ) and ``comment``, which holds every error. Raises nothing.
+    Returns what a state returns: ``name``, ``result``, ``changes`` (``files``, ``link``, ``addresses``, ``routes`` and
+    ``settings``, as far as they differ) and ``comment``, which holds every error. Raises nothing.
 
     CLI Example:
 

@@ -38,7 +38,8 @@ OPTIONS = {"endpoint": str, "local": str, "gateway": str, "ttl": int, "mtu": int
 SHOWN = (
     "auto allow-hotplug iface inet inet6 v4tunnel static manual address netmask endpoint local gateway metric ttl mtu "
     "preferred-lifetime accept_ra autoconf dad-attempts source source-directory pre-up up post-up pre-down down "
-    "post-down ip -6 addr route add replace del default from via dev onlink $IFACE"
+    "post-down ip -6 addr route add replace del default from via dev onlink $IFACE echo true sysctl "
+    "/proc/sys/net/ipv6/conf/$IFACE/accept_ra"
 ).split()
 EXPRESSED = {*OPTIONS, "address", "netmask", "preferred-lifetime", "accept_ra", "autoconf", "dad-attempts"}
 HOOK = re.compile(
@@ -46,6 +47,14 @@ HOOK = re.compile(
     r"a(?:ddr(?:ess)?)?\s+(?P<verb>add|replace|del|delete)\s+(?P<address>\S+)"
     r"|r(?:oute)?\s+(?P<route>add|replace|del|delete)\s+default(?:\s+from\s+\S+)?\s+via\s+\S+(?:\s+metric\s+\d+)?"
     r")\s+dev\s+(?P<device>\S+)(?:\s+onlink)?\s*"
+)
+# A stanza `v4tunnel` has no option for it: ifupdown ignores an `accept_ra` there. Nothing in a hook may fail.
+QUIET = "    up echo 0 >/proc/sys/net/ipv6/conf/$IFACE/accept_ra || true"
+BY_HAND = re.compile(
+    r"(?:pre-up|up|post-up)\s+(?:"
+    r"echo\s+0\s*>\s*/proc/sys/net/ipv6/conf/(?P<file>[^/\s]+)/(?:accept_ra|autoconf)"
+    r"|(?:/\S+/)?sysctl\s+(?:-\S+\s+)*net\.ipv6\.conf\.(?P<name>\S+)\.(?:accept_ra|autoconf)=0"
+    r")(?:\s*\|\|\s*(?:true|:))?\s*"
 )
 
 
@@ -213,7 +222,7 @@ def files(tunnel: dict[str, Any]) -> dict[str, str]:
     if tunnel["routing"] == "default":
         lines += [f"    gateway {tunnel['gateway']}", f"    metric {tunnel['metric']}"]
     lines += [f"    ttl {tunnel['ttl']}", f"    mtu {tunnel['mtu']}"]
-    lines += _deprecation(tunnel["address"], source)
+    lines += [*_deprecation(tunnel["address"], source), QUIET]
     if tunnel["routing"] == "source":
         # `ip route add` cannot be repeated, `replace` can: a hook that fails leaves an interface that ifdown ignores.
         lines += [f"    up ip -6 route replace {route} dev $IFACE onlink" for route in tunnel["routes"]]
@@ -452,10 +461,17 @@ def _inexpressible(stanza: dict[str, Any], name: str) -> list[str]:
         lost.append(f"{stanza['first'] + 1} ({words[0]})")
     for option in stanza["options"]:
         hook = HOOK.fullmatch(option["text"])
-        ours = hook and hook["device"].strip('"') in (name, "$IFACE", "${IFACE}")
+        device = hook["device"] if hook else _quiet(option["text"])
+        ours = device.strip('"') in (name, name.replace(".", "/"), "$IFACE", "${IFACE}")
         if option["pair"][0] not in EXPRESSED and not ours:
             lost.append(f"{option['first'] + 1} ({option['pair'][0]})")
     return lost
+
+
+def _quiet(text: str) -> str:
+    """The interface that a hook keeps from listening to router advertisements; empty if it does something else."""
+    found = BY_HAND.fullmatch(text)
+    return (found["file"] or found["name"]) if found else ""
 
 
 def _without(text: str, name: str) -> str:

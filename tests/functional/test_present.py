@@ -164,6 +164,11 @@ DRIFT = {
         },
         False,
     ),
+    "advertisements": (
+        "echo 1 >/proc/sys/net/ipv6/conf/he-ipv6/accept_ra",
+        {"settings": {"net.ipv6.conf.he-ipv6.accept_ra": old_new("1", "0")}},
+        True,
+    ),
     "file": (
         f"sed -i 's/ttl 255/ttl 64/' {OWN_FILE}",
         {"files": {str(OWN_FILE): old_new("    ttl 64", "    ttl 255")}},

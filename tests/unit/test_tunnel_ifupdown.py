@@ -74,6 +74,7 @@ iface he-ipv6 inet6 v4tunnel
     ttl 255
     mtu 1480
     preferred-lifetime 0
+    up echo 0 >/proc/sys/net/ipv6/conf/$IFACE/accept_ra || true
 iface he-ipv6 inet6 static
     address 2001:470:1f13:f87::77/64
     accept_ra 0
@@ -372,3 +373,34 @@ def test_a_line_that_is_continued_at_the_end_of_a_file_ends_there() -> None:
     read = tunnel_ifupdown.parse("he-ipv6", {MAIN: "iface he-ipv6 inet6 v4tunnel\n    local any \\"})
     assert read is not None
     assert tunnel_ifupdown.includes(MAIN, "source a \\")[0] == ["/etc/network/a", ".*"]
+
+
+@pytest.mark.parametrize("routing", ["default", "source", "none"])
+@pytest.mark.parametrize("addresses", [[], TUNNEL["addresses"]])
+def test_every_stanza_says_that_routers_are_not_listened_to(routing: str, addresses: list[str]) -> None:
+    routes = ["default from 2001:470:1f13:f87::/64 via 2001:470:1f12:f87::1 metric 1024"] if routing == "source" else []
+    text = tunnel_ifupdown.files({**TUNNEL, "routing": routing, "addresses": addresses, "routes": routes})[OWN]
+    for stanza in text.split("\niface ")[1:]:
+        assert sum("accept_ra" in line for line in stanza.splitlines()) == 1, stanza
+
+
+@pytest.mark.parametrize(
+    ("hook", "lost"),
+    [
+        ("up echo 0 >/proc/sys/net/ipv6/conf/$IFACE/accept_ra || true", False),
+        ("post-up echo 0 > /proc/sys/net/ipv6/conf/he-ipv6/autoconf", False),
+        ("pre-up sysctl -q -w net.ipv6.conf.he-ipv6.accept_ra=0 || :", False),
+        ("up /sbin/sysctl net.ipv6.conf.$IFACE.autoconf=0", False),
+        ("up echo 1 >/proc/sys/net/ipv6/conf/$IFACE/accept_ra", True),
+        ("up sysctl -w net.ipv6.conf.eth0.accept_ra=0", True),
+        ("up sysctl -w net.ipv6.conf.$IFACE.accept_ra=0 && reboot", True),
+        ("up echo 0 >/proc/sys/net/ipv6/conf/$IFACE/forwarding", True),
+    ],
+)
+def test_a_hook_that_says_so_is_not_lost(hook: str, lost: bool) -> None:
+    text = f"auto he-ipv6\niface he-ipv6 inet6 v4tunnel\n    address 2001:db8::2/64\n    {hook}\n"
+    if lost:
+        with pytest.raises(CommandExecutionError, match="these lines would be lost: 4"):
+            tunnel_ifupdown.present(TUNNEL, {MAIN: text}, adopt=True)
+    else:
+        assert hook not in tunnel_ifupdown.present(TUNNEL, {MAIN: text}, adopt=True)[MAIN]
