@@ -5,6 +5,7 @@ systemd knows may be gone after the boot.
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import glob
 import os
@@ -169,11 +170,19 @@ def linked() -> dict[str, list[str]]:
     """
     found: dict[str, list[str]] = {}
     for folder in FOLDERS:
+        inside = _names_in(folder)
         for kind in LINKS:
-            for path in sorted(glob.glob(f"{folder}/*.{kind}/*")):
-                other = os.path.basename(os.path.dirname(path)).removesuffix(f".{kind}")
-                found.setdefault(os.path.basename(path), []).append(other)
+            for holder in (each for each in inside if each.endswith(f".{kind}")):
+                for name in _names_in(f"{folder}/{holder}"):
+                    found.setdefault(name, []).append(holder.removesuffix(f".{kind}"))
     return found
+
+
+def _names_in(folder: str) -> list[str]:
+    """What is in a folder, if it is one and can be read, without what is hidden."""
+    with contextlib.suppress(OSError):
+        return sorted(each for each in os.listdir(folder) if not each.startswith("."))
+    return []
 
 
 def _starter(unit: str, links: Mapping[str, list[str]], known: frozenset[str] = frozenset()) -> str:

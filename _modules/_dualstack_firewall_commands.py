@@ -93,12 +93,16 @@ def adding(family: str, backend: str) -> list[str]:
 
 
 class Job(NamedTuple):
-    """A command, its input, what it needs in its environment besides the usual, and how messages call it."""
+    """
+    A command, its input, what it needs in its environment besides the usual, how messages call it, and whether it only
+    reads.
+    """
 
     words: list[str]
     text: str = ""
     environment: Mapping[str, str] = {}
     shown: str = ""
+    reads: bool = False
 
 
 def in_namespace(words: list[str]) -> list[str]:
@@ -146,7 +150,9 @@ def together(jobs: Mapping[str, Job]) -> dict[str, str | host_commands.CommandFa
     ended: dict[str, str | host_commands.CommandFailed] = {}
     try:
         for key, each in jobs.items():
-            waiting[key] = host_commands.start(each.words, each.text, PATIENCE, each.environment, each.shown)
+            waiting[key] = host_commands.start(
+                each.words, each.text, PATIENCE, each.environment, each.shown, reads=each.reads
+            )
         for key in jobs:
             process = waiting.pop(key)
             ended[key] = _result(process.name, host_commands.finish(process, *waiting.values()))

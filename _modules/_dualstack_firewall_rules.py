@@ -25,7 +25,8 @@ cases are resolved as follows:
   use ``-i``), an octet with a leading zero (octal), a mask of length 0 after a name, ``-p hopopt`` (matches all).
 - A list that is too long for one line of ``iptables-restore`` becomes several rules.
 - ``--to-destination`` and similar options take one address of each family, as a list or given twice.
-- A set's name does not contain its family: such a rule is for both, unless ``sets`` or ``family`` say otherwise.
+- A set's name does not contain its family: such a rule is for both, unless ``sets`` or ``family`` say otherwise. Of a
+  set that has a twin for IPv6, IPv6's rule names the twin.
 - ``family`` given by hand (also by ``-4``, ``-6``, a leading ``ip6tables``): masks, protocols and negations are taken
   as they are written. Meaning is still translated: ``-p icmp`` for IPv6 is ICMPv6.
 
@@ -53,6 +54,9 @@ and ``bpf`` look at bytes of the header: both families get them, with a warning.
 another length needs ``family`` or one for each, ``24|64``. In HMARK, which only shares a load, it is the same number
 for both. The mask of ``recent`` is an address; a whole one is translated.
 
+**Ports** of a mapping: YAML reads ``20:21`` without quotes as the number 1221. What well-known ports give is refused,
+and the error says what to write; any other number is a port.
+
 **Dropped** as not part of a rule: ``iptables`` in front, ``-w``, ``-v``, ``-A CHAIN``, ``-t TABLE``, the counters
 (``-c``, ``[1:2]``) and a shell comment. ``-I``, ``-D``, ``-P`` and similar are errors, as are shell variables, which
 would not be expanded.
@@ -74,6 +78,12 @@ import _dualstack_firewall_words as firewall_words
 from salt.exceptions import SaltInvocationError
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# What rules may differ in, where that means nothing for their translation; and what stands for it meanwhile.
+OF_ITS_OWN = re.compile(
+    r'(--[ds]port )([0-9]{1,5})(?= |$)|(--comment ")([A-Za-z0-9][A-Za-z0-9.:/_-]* [A-Za-z0-9 .:/_-]{0,100})(?="(?: |$))'
+)
+PORT_OF_SHAPE, COMMENT_OF_SHAPE = "64999", "0comment of0"
+SHAPED = re.compile(f"{PORT_OF_SHAPE}|{COMMENT_OF_SHAPE}")
 LONGEST_WORD = 1000  # iptables-restore has room for 1023 bytes
 
 
@@ -97,8 +107,8 @@ def translate(
         The table that the rule stands in: ``-t`` of another one is an error.
 
     sets
-        What the sets that rules may refer to hold: ``{name: "inet", "inet6" or "both"}``. A set that is not named here
-        is taken to serve both families.
+        What the sets that rules may refer to hold: ``{name: "inet", "inet6" or "both"}``, or ``"twin NAME"`` for a set
+        of IPv4 whose twin for IPv6 is NAME. A set that is not named here is taken to serve both families.
 
     Returns ``{"ipv4": [text], "ipv6": [text], "reasons": {family: why it gets none}, "warnings": [text]}``; the texts
     are in the syntax of ``iptables-restore``, without ``-A CHAIN``. Raises ``SaltInvocationError`` if the rule cannot
@@ -145,12 +155,48 @@ def translate_all(
     Returns for each rule what :py:func:`translate` does, or ``{"error": text}``.
     """
     translated = []
+    shapes: dict[str, dict[str, Any]] = {}
     for rule in rules:
         try:
-            translated.append(translate(rule, chain, table, sets))
+            translated.append(_by_shape(rule, shapes, chain, table) or translate(rule, chain, table, sets))
         except SaltInvocationError as error:
             translated.append({"error": str(error)})
     return translated
+
+
+def _by_shape(
+    rule: Any, shapes: dict[str, dict[str, Any]], chain: str | None, table: str | None
+) -> dict[str, Any] | None:
+    """
+    What :py:func:`translate` returns for a rule that differs from another one only in numbers of ports or in a comment,
+    as thousands may: these are the same in both families. ``None`` for any other, and where anything is to be said.
+    """
+    if not isinstance(rule, str) or PORT_OF_SHAPE in rule or COMMENT_OF_SHAPE in rule or "-set" in rule:
+        return None
+    own: list[str] = []
+
+    def without(match: re.Match[str]) -> str:
+        own.append(match[2] or match[4])
+        return f"{match[1]}{PORT_OF_SHAPE}" if match[1] else f"{match[3]}{COMMENT_OF_SHAPE}"
+
+    shape = OF_ITS_OWN.sub(without, rule)
+    if not own or any(each.isdecimal() and int(each) > 65535 for each in own):
+        return None
+    if shape not in shapes:
+        try:
+            shapes[shape] = translate(shape, chain, table)
+        except SaltInvocationError:
+            shapes[shape] = {}
+    found = shapes[shape]
+    if not found or found["warnings"] or found["reasons"]:
+        return None
+    result: dict[str, Any] = {"reasons": {}, "warnings": []}
+    for family in families.FAMILIES:
+        parts = SHAPED.split("\0".join(found[family]))
+        if len(found[family]) != 1 or len(parts) != len(own) + 1:
+            return None
+        result[family] = ["".join([part for pair in zip(parts, [*own, ""]) for part in pair])]
+    return result
 
 
 def _read_mapping(

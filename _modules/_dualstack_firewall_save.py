@@ -31,6 +31,7 @@ BUILT_IN = {
     "security": ("INPUT", "FORWARD", "OUTPUT"),
 }
 UNSAID = ""  # the unstated policy of a built-in chain
+NOWHERE = "\n"  # how no line begins
 POLICIES = {None: "-", UNSAID: "ACCEPT"}
 
 
@@ -66,23 +67,29 @@ def parse(text: str) -> Tables:
     """
     tables: Tables = {}
     table: Table | None = None
+    same, rules = NOWHERE, [""]  # how a rule of the same chain as the last one begins, and the rules of that
     for number, line in enumerate(text.split("\n"), 1):
+        if line.startswith(same):  # as most, of which there may be thousands
+            rules.append(line[len(same) :].rstrip())
+            continue
         if line.startswith("["):  # counters
             line = line.partition("] ")[2]
         if line.startswith("-A ") and table is not None:
             chain, _, rule = line[3:].partition(" ")
             if chain in table:
-                table[chain]["rules"].append(rule.rstrip())
+                rules, same = table[chain]["rules"], f"-A {chain} "
+                rules.append(rule.rstrip())
                 continue
         elif line.startswith(":") and table is not None:
             chain, policy = line[1:].split()[:2]
+            same = NOWHERE
             table[chain] = {"policy": None if policy == "-" else policy, "rules": []}
             continue
         elif line.startswith("*") and table is None:
             table = tables.setdefault(line[1:].strip(), {})
             continue
         elif line.rstrip() == "COMMIT" and table is not None:
-            table = None
+            table, same = None, NOWHERE
             continue
         elif "incompatible, use 'nft' tool" in line:
             raise CommandExecutionError(f"iptables cannot read a table that nft(8) has written: {line.lstrip('# ')}")
@@ -108,4 +115,4 @@ def render(tables: Tables) -> str:
         for chain, each in chains.items():
             lines += [f"-A {chain} {rule}" if rule else f"-A {chain}" for rule in each["rules"]]
         lines.append("COMMIT")
-    return "".join(f"{line}\n" for line in lines)
+    return "\n".join([*lines, ""])

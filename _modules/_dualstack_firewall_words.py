@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from salt.exceptions import SaltInvocationError
 
+HARD = re.compile(r"[\x00-\x1f\x7f'\\#]")  # the same, but for double quotes
 SPECIAL = re.compile(r"[\x00-\x1f\x7f\"'\\#]")  # what plain splitting at blanks cannot handle
 BARE = re.compile(r"[^\s\x00-\x1f\x7f\"'\\#$`]+")
 TOKEN = re.compile(r"""(?P<blank>\s+)|(?P<comment>\#.*)|(?P<word>(?:[^\s"'\\]|\\.|'[^']*'|"(?:[^"\\]|\\.)*")+)""", re.S)
@@ -29,6 +30,8 @@ def split(text: str) -> list[str]:
     """
     if not SPECIAL.search(text):
         return text.split()
+    if not HARD.search(text) and (found := _plainly_quoted(text)) is not None:
+        return found
     text = text.replace("\\\n", " ")
     words, position = [], 0
     while position < len(text):
@@ -39,6 +42,22 @@ def split(text: str) -> list[str]:
             words.append("".join(_unquoted(*part) for part in PART.findall(token["word"])))
         position = token.end()
     return words
+
+
+def _plainly_quoted(text: str) -> list[str] | None:
+    """The words of a text in which each quoted part is a word of its own, as in most comments; else ``None``."""
+    parts = text.split('"')
+    words = []
+    for number, part in enumerate(parts):
+        if number % 2:
+            words.append(part)
+            continue
+        before, after = not number, number == len(parts) - 1  # nothing is quoted there
+        apart = before or part[:1].isspace() or (after and not part)
+        if not apart or not (after or part[-1:].isspace() or (before and not part)):
+            return None
+        words += part.split()
+    return words if len(parts) % 2 else None
 
 
 def _unquoted(single: str, double: str, escaped: str, bare: str) -> str:

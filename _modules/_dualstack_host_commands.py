@@ -161,6 +161,7 @@ def start(
     environment: Mapping[str, str] | None = None,
     shown: str = "",
     hide: Hide = str,
+    reads: bool = False,
 ) -> Process:
     """
     Start a command.
@@ -178,6 +179,8 @@ def start(
         How messages call it, if its arguments are not for everybody.
     hide
         Takes out of what it prints what is not for everybody, for a message.
+    reads
+        It only reads: the restorer may be told of it a moment after it has begun, which starts it sooner.
 
     Raises ``NotInstalled`` where there is no such program, ``CommandExecutionError`` where it cannot be run, and where
     the state's time is over.
@@ -203,22 +206,24 @@ def start(
                 cwd="/",
                 env={"PATH": PATH, **ENVIRONMENT, **(environment or {}), **mark.environment},
                 umask=UMASK,
-                preexec_fn=_beginning(),
+                preexec_fn=_beginning(reads),
             )
         except OSError as error:
             raise CommandExecutionError(f"'{program}' cannot be run: {error.strerror}") from None
         opened.pop_all()
         source.close()
+    if reads:
+        transaction_beat.note(process.pid)
     end = time.monotonic() + patience
     return Process(shown or " ".join(words), process, output, errors, patience, end, mark.text, hide)
 
 
-def _beginning() -> Callable[[], None] | None:
+def _beginning(reads: bool) -> Callable[[], None] | None:
     """
     What a process does before it becomes the command. Most have nothing to do: a copy of this process in which Python
     runs may wait forever for what another thread of it has held at that moment, and is slower to make.
     """
-    if transaction_beat.is_armed() or host_processes.inherits_signals():
+    if (transaction_beat.is_armed() and not reads) or host_processes.inherits_signals():
         return _begin
     return None
 

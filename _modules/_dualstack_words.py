@@ -38,11 +38,11 @@ def printable(value: Any) -> Any:
         Text, or mappings and lists with text in them.
     """
     if isinstance(value, str):
-        return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        return value if value.isascii() else value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     if isinstance(value, Mapping):
         return {printable(key): printable(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
-        return [printable(each) for each in value]
+        return [each if isinstance(each, str) and each.isascii() else printable(each) for each in value]
     return value
 
 

@@ -37,3 +37,21 @@ def test_a_change_in_any_room_is_noticed(tmp_path: Path, monkeypatch: pytest.Mon
         os.utime(tmp_path / room.name, ns=(number, number))
         known.add(firewall_memory.digest(firewall_memory.rooms()))
     assert len(known) == len(rooms) + 1
+
+
+def test_what_was_altered_is_not_recalled(tmp_path: Path) -> None:
+    firewall_memory.keep(str(tmp_path), {"key": "x", "wanted": "y"})
+    (file,) = tmp_path.iterdir()
+    text = file.read_text()
+    for other in (
+        text.replace('"y"', '"z"'),
+        text.replace("x", "xx"),
+        text[:-1],
+        text + " ",
+        text.replace("{", "{ ", 1),
+        "",
+    ):
+        file.write_text(other)
+        assert firewall_memory.recall(str(tmp_path)) == {}
+    file.write_text(text)
+    assert firewall_memory.recall(str(tmp_path)) == {"key": "x", "wanted": "y"}

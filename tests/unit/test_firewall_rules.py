@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 from typing import Any
 
@@ -250,3 +251,37 @@ def test_many_rules_at_once_each_with_its_own_error() -> None:
     found = firewall_rules.translate_all(["-p icmp -j ACCEPT", "-f -j DROP", 7])
     assert found[0] == firewall_rules.translate("-p icmp -j ACCEPT")
     assert [list(each) for each in found[1:]] == [["error"], ["error"]]
+
+
+# --- many rules at once -----------------------------------------------------------------------------------------------
+
+PARTS = [
+    *("-p tcp", "-p udp", "-p icmp", "-m tcp", "-m comment", "-m multiport", "-i eth0", "-s 10.0.0.1", "-s ::1"),
+    *("--dport 80", "--dport 81", "--sport 7", "! --dport 22", "--dport ! 22", "--dport 65535", "--dport 65536"),
+    *("--dport 64999", "--dport 007", "--dport=80", "--dport 80:90", "--dports 1,2", "# --dport 80 c"),
+    *('--comment "a b"', '--comment "c d"', '--comment "a  b "', '--comment "-x y"', "--comment x", '--comment "a b"c'),
+    *('--comment "x --dport 7 y"', '--comment "0comment of0"', '--log-prefix "z --dport 3 "', "-j LOG", "-j ACCEPT"),
+    *("-j DROP", "-j DNAT --to-destination 192.0.2.1", "-A INPUT", "-A FORWARD", '"', "--icmp-type echo-request"),
+    *("-m set --match-set a src", "--comment --dport 80", "-j LOG --log-prefix 'more than the kernel keeps of it'"),
+]
+
+
+def test_many_rules_are_translated_as_each_by_itself() -> None:
+    chance = random.Random(15)
+    for _ in range(600):
+        rules = [" ".join(chance.choices(PARTS, k=chance.randint(1, 6))) for _ in range(3)]
+        rules += [each.replace("80", "8080").replace("a b", "other words") for each in rules]
+        expected = []
+        for each in rules:
+            try:
+                expected.append(firewall_rules.translate(each, "INPUT", "filter"))
+            except SaltInvocationError as error:
+                expected.append({"error": str(error)})
+        assert firewall_rules.translate_all(rules, "INPUT", "filter") == expected
+
+
+def test_what_is_translated_together_is_changed_by_itself() -> None:
+    one, other = firewall_rules.translate_all(["-p tcp --dport 1 -j DROP", "-p tcp --dport 2 -j DROP"])
+    one["ipv4"].append("x")
+    one["warnings"].append("y")
+    assert (other["ipv4"], other["warnings"]) == (["-p tcp --dport 2 -j DROP"], [])

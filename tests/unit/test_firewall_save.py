@@ -85,3 +85,18 @@ def test_the_text_for_a_restore() -> None:
         "-A INPUT",
         "COMMIT",
     ]
+
+
+def test_rules_of_several_chains_may_stand_among_each_other() -> None:
+    text = ":A - [0:0]\n:B - [0:0]\n-A A 1\n-A A 2 \n-A B 3\n[1:1] -A A 4\n-A A\n-A A 5\n"
+    rules = {"A": ["1", "2", "4", "", "5"], "B": ["3"]}
+    two = firewall_save.parse(f"*raw\n{text}COMMIT\n*nat\n{text}COMMIT\n")
+    assert [{chain: each["rules"] for chain, each in two[table].items()} for table in ("raw", "nat")] == [rules, rules]
+    again = firewall_save.parse("*raw\n:A - [0:0]\n-A A 1\n:A - [0:0]\n-A A 2\nCOMMIT\n")
+    assert again["raw"]["A"]["rules"] == ["2"]
+
+
+@pytest.mark.parametrize("text", ["*raw\n:A - [0:0]\n-A A 1\nCOMMIT\n-A A 2\n", "*raw\n*nat\nCOMMIT\n", "-A A 1\n"])
+def test_rules_and_tables_stand_in_their_places(text: str) -> None:
+    with pytest.raises(CommandExecutionError, match="does not belong"):
+        firewall_save.parse(text)

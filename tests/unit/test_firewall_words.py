@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import _dualstack_firewall_words as firewall_words
 import pytest
 from salt.exceptions import SaltInvocationError
@@ -42,3 +44,19 @@ def test_plain_words_are_joined_without_quotes() -> None:
     assert firewall_words.join(["!", "-d", "[2001:db8::1]:80", "a|b", "x=1,2/3"]) == (
         "! -d [2001:db8::1]:80 a|b x=1,2/3"
     )
+
+
+def test_plain_quotes_are_read_as_any_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    chance = random.Random(15)
+    texts = ["".join(chance.choices('""  ab\té\x85#\'$', k=chance.randint(0, 12))) for _ in range(20_000)]
+
+    def read(text: str) -> list[str] | str:
+        try:
+            return firewall_words.split(text)
+        except SaltInvocationError as error:
+            return str(error)
+
+    found = [read(text) for text in texts]
+    assert firewall_words.split('-m comment --comment "two words" -j ACCEPT')[3] == "two words"
+    monkeypatch.setattr(firewall_words, "_plainly_quoted", lambda text: None)
+    assert [read(text) for text in texts] == found
