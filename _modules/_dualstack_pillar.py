@@ -15,6 +15,7 @@ import _dualstack_dns_parts as dns_parts
 import _dualstack_dns_ptr as dns_ptr
 import _dualstack_dns_settings as dns_settings
 import _dualstack_firewall_addresses as firewall_addresses
+import _dualstack_firewall_managers as firewall_managers
 import _dualstack_firewall_ruleset as firewall_ruleset
 import _dualstack_firewall_wanted as firewall_wanted
 import _dualstack_host_management_settings as host_management_settings
@@ -227,14 +228,17 @@ def impossible(pillar: Mapping[str, Any], key: str, cachedir: str) -> list[str]:
     cachedir
         Salt's folder for what is remembered, so that the rules are loaded only once in this run.
 
-    Returns one sentence for each kernel parameter that does not and will not exist, and for each rule that cannot be
-    loaded. Changes nothing.
+    Returns one sentence for each kernel parameter that does not and will not exist, for each rule that cannot be
+    loaded, and for each other manager of the firewall that is active and not expected. Changes nothing.
     """
     absent = {name: pillar_parts.not_there(name) for name in pillar[key].get("sysctl", {})}
     problems = [f"{key}:sysctl:{name}: {said}" for name, said in absent.items() if said]
     if "firewall" in pillar[key]:
         problems += firewall_wanted.refused(pillar, f"{key}:firewall", cachedir)
-    return [_short(each) for each in problems]
+    problems = [_short(each) for each in problems]
+    if "firewall" in pillar[key]:
+        problems += firewall_managers.errors(pillar, f"{key}:firewall", cachedir)
+    return problems
 
 
 def checked(

@@ -114,16 +114,16 @@ def missing(need: str, pillar: str = "ipv6", lookup: dict[str, Any] | None = Non
     What this host lacks for a part of the pillar.
 
     need
-        ``tunnel``, ``ifupdown``, ``firewall``, ``netaddr`` or ``dns``.
+        ``tunnel``, ``ifupdown``, ``firewall``, ``netaddr``, ``dns`` or ``loader``.
     pillar
         The key of the pillar, whose ``lookup`` takes precedence over the argument.
     lookup
         The names of packages, as in the pillar ``ipv6:lookup``.
 
-    Returns ``there``, a sentence if nothing is missing, else an empty text; ``lacks``, likewise what is missing; what
-    would provide it: ``packages``, or ``distributions`` for pip; and ``answers`` to what the packages ask. Raises
-    ``SaltInvocationError`` for an unknown need, or one whose packages have no name, and for what is not a key;
-    ``CommandExecutionError`` if the Python of the grain ``pythonexecutable`` cannot be run.
+    Returns ``there``, a sentence if nothing is missing, or else ``lacks``, one of what is; what provides that:
+    ``packages``, or ``distributions`` for pip; ``answers`` to their questions; ``refused``, a sentence if they remove
+    others; ``removes``, managers that they may remove once taken over, and ``awaits``, a sentence if one is not. Raises
+    ``SaltInvocationError`` for a need or a key that is none, and ``CommandExecutionError``.
 
     CLI Example:
 

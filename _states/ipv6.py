@@ -28,6 +28,10 @@ The pillar ``ipv6``, checked before anything is changed; what the modules need; 
 
 from __future__ import annotations
 
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from salt.exceptions import CommandExecutionError, SaltException
@@ -204,11 +208,15 @@ def provided(
     name
         The state's name in the report.
     need
-        ``tunnel``, ``ifupdown``, ``firewall``, ``netaddr`` or ``dns``.
+        ``tunnel``, ``ifupdown``, ``firewall``, ``netaddr``, ``dns``, or ``loader``: what loads the rules at boot, where
+        that has to wait until another manager of the firewall has been taken over.
     pillar
         The key of the pillar, whose ``lookup`` takes precedence over the argument.
     lookup
         The names of packages on this OS family, as in the pillar ``ipv6:lookup``.
+
+    No package is removed for them: to install Debian's iptables-persistent removes ufw, which opens the host first.
+    Only a manager under ``ipv6:firewall:take_over`` goes, after it has been taken over.
 
     (Salt's own ``unless`` would do, but costs a second in every run: to find out whether a state handles it itself,
     Salt loads all its states and modules.)
@@ -220,6 +228,8 @@ def provided(
         found = __salt__["ipv6.missing"](**arguments, **kwargs)
         if found["there"]:
             return {**ret, "result": True, "comment": found["there"]}
+        if refused := found.get("refused") or ("" if test else found.get("awaits")):
+            return {**ret, "comment": refused}
         if test and not __opts__["test"]:  # otherwise Salt's own states would not know that this one only predicts
             return {**ret, "result": None, "comment": found["lacks"], "installs": need}
         done = _install(name, found)
@@ -296,7 +306,25 @@ def _install(name: str, found: dict[str, Any]) -> dict[str, Any]:
         return dict(__states__["pip.installed"](name=name, pkgs=found["distributions"]))
     if not __opts__["test"]:
         _answer(found["answers"])
-    return dict(__states__["pkg.installed"](name=name, pkgs=found["packages"], install_recommends=False, refresh=True))
+    with contextlib.nullcontext() if found.get("removes") else _nothing_removed():
+        given = {"pkgs": found["packages"], "install_recommends": False, "refresh": True}
+        return dict(__states__["pkg.installed"](name=name, **given))
+
+
+@contextlib.contextmanager
+def _nothing_removed() -> Iterator[None]:
+    """Have apt-get refuse to remove a package, as by --no-remove: Salt's own state has no argument for that."""
+    before = os.environ.get("APT_CONFIG")
+    with tempfile.NamedTemporaryFile("w", prefix="dualstack-apt-") as stream:
+        stream.write(f'#include "{before}";\n' if before else "")
+        stream.write('APT::Get::Remove "false";\n')
+        stream.flush()
+        os.environ["APT_CONFIG"] = stream.name
+        try:
+            yield
+        finally:
+            os.environ.pop("APT_CONFIG")
+            os.environ.update({"APT_CONFIG": before} if before else {})
 
 
 def _answer(answers: dict[str, dict[str, str]]) -> None:

@@ -67,11 +67,15 @@ def test_ipv6_without_a_route_comes_by_the_tunnel(modules: Any, backend: str) ->
         assert done["allowed"]["tcp/22"] == {"ipv4": True, "ipv6": expected}
 
 
-def test_what_the_other_backend_filters_is_not_known(modules: Any, backend: str) -> None:
+def test_what_the_other_backend_filters_counts(modules: Any, backend: str) -> None:
+    """A packet has to pass both."""
     netfilter.load("ipv4", backend, ONLY_SSH)
     netfilter.load("ipv4", OTHER[backend], ONLY_SSH)
     done = modules.dualstack_iptables.allowed(["tcp/22", "tcp/25"], backend=backend)
-    assert done["allowed"] == {"tcp/22": {"ipv4": None, "ipv6": None}, "tcp/25": {"ipv4": False, "ipv6": None}}
+    assert done["allowed"] == {"tcp/22": {"ipv4": True, "ipv6": True}, "tcp/25": {"ipv4": False, "ipv6": True}}
+    netfilter.load("ipv4", OTHER[backend], "*filter\n-F INPUT\nCOMMIT\n")
+    done = modules.dualstack_iptables.allowed(["tcp/22", "tcp/25"], backend=backend)
+    assert done["allowed"] == {"tcp/22": {"ipv4": False, "ipv6": True}, "tcp/25": {"ipv4": False, "ipv6": True}}
     (warning,) = done["warnings"]
     assert warning.startswith(f"iptables-{OTHER[backend]} also filters here")
 

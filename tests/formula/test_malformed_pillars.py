@@ -26,7 +26,7 @@ FINE: dict[str, set[str]] = {
     **dict.fromkeys(("lookup", "lookup:packages", "services:dovecot:protocols"), EMPTY_MAPPING),
     **dict.fromkeys(("firewall:preserve", "firewall:expect", "sysctl_except", "verify:beyond"), EMPTY_LIST),
     **dict.fromkeys(("manage:allow", "manage:ignore"), EMPTY_LIST),
-    **dict.fromkeys(("manage", "confirm"), EMPTY_MAPPING),
+    **dict.fromkeys(("manage", "confirm", "firewall:sets"), EMPTY_MAPPING),
     **dict.fromkeys(("services:postfix:mynetworks", "dns:servers"), EMPTY_LIST),
     **dict.fromkeys(
         [f"firewall:tables:filter:{each}" for each in ("INPUT", "FORWARD", "OUTPUT")], {"a list", "a mapping"}
@@ -126,6 +126,18 @@ WRONG: list[tuple[Place, list[Any]]] = [
     (("firewall", "backend"), ["NFT", "nftables", 1]),
     (("firewall", "save"), ["yes", 0]),
     (("firewall", "preserve"), ["DOCKER*", ["*"], ["DOCKER*\n"], [" x"]]),
+    (("firewall", "sets"), [["blocklist"], "blocklist"]),
+    (("firewall", "sets", "b l"), [[]]),
+    (("firewall", "sets", "b" * 31), [[]]),
+    (
+        ("firewall", "sets", "blocklist"),
+        ["192.0.2.1", False, {"entry": []}, {"type": "hash:mac"}, {"type": "list:set"}],
+    ),
+    (
+        ("firewall", "sets", "blocklist"),
+        [["0.0.0.0/0"], ["192.0.2.1/24"], ["192.0.2.256"], ["a"], [7], ["::1", "0::1"]],
+    ),
+    (("firewall", "sets", "blocklist"), [{"family": "ipv4", "entries": ["::1"]}, {"options": {"forceadd": True}}]),
     (("firewall", "tables"), [{"Filter": {}}, {"fitler": {}}, {"nat ": {}}]),
     (("firewall", "tables", "filter", "IN PUT"), [[]]),
     (("firewall", "tables", "filter", "-j"), [[]]),

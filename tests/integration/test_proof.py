@@ -98,8 +98,9 @@ def test_the_live_rules_do_what_is_expected(states: Any) -> None:
     assert (done.result, done.changes) == (True, {}), done.comment
     assert done.comment.splitlines() == [
         "The live rules are the declared ones.",
-        "expect[0]: tcp/22 from 198.51.100.1 to 198.51.100.2: expected accept, found accept",
-        "expect[0]: tcp/22 from 2001:db8:ffff::1 to 2001:db8:ffff::2: expected accept, found accept",
+        "expect[0]: tcp/22 from anywhere (193.0.6.139 and 2 more) to 193.0.6.2: expected accept, found accept",
+        "expect[0]: tcp/22 from anywhere (2001:67c:2e8:22::1 and 2 more) to 2001:67c:2e8:22::2: "
+        "expected accept, found accept",
     ]
     assert [netfilter.save(family, "nft", counters=True) for family in netfilter.COMMANDS] == before
     done = states.dualstack_iptables.proven("x", **FIREWALL, tunnel=TUNNEL, test=True)
@@ -127,6 +128,7 @@ def test_expectations_that_do_not_hold_are_reported(states: Any) -> None:
     assert done.result is False
     assert done.comment.splitlines() == [
         "The rules do not do what is expected of them:",
-        "expect[0]: tcp/23 from 198.51.100.1 to 198.51.100.2: expected accept, found drop",
-        "expect[0]: tcp/23 from 2001:db8:ffff::1 to 2001:db8:ffff::2: expected accept, found drop",
+        "expect[0]: tcp/23 from anywhere (193.0.6.139 and 2 more) to 193.0.6.2: expected accept, found drop",
+        "expect[0]: tcp/23 from anywhere (2001:67c:2e8:22::1 and 2 more) to 2001:67c:2e8:22::2: "
+        "expected accept, found drop",
     ]

@@ -164,13 +164,15 @@ def test_the_mission(salt: Salt, loaders: Any, tmp_path: Path) -> None:
         )
     resolver = Path("/etc/resolv.conf").read_text()
     Path("/etc/resolv.conf").write_text("nameserver 192.0.2.53\n")
-    for words in _once(doors()):
-        # A public function that changes something is one that a state calls, too: it is tried with test=True.
-        acting = "test" in inspect.signature(loaders.modules[words[0]]).parameters
-        words += ["test=True"] if acting and "test=True" not in words else []
-        answer = asked(loaders, yaml.safe_load(EXAMPLE)["ipv6"], *words)
-        assert not acting or answer["result"] is not False, (words, answer)
-    Path("/etc/resolv.conf").write_text(resolver)
+    try:
+        for words in _once(doors()):
+            # A public function that changes something is one that a state calls, too: it is tried with test=True.
+            acting = "test" in inspect.signature(loaders.modules[words[0]]).parameters
+            words += ["test=True"] if acting and "test=True" not in words else []
+            answer = asked(loaders, yaml.safe_load(EXAMPLE)["ipv6"], *words)
+            assert not acting or answer["result"] is not False, (words, answer)
+    finally:
+        Path("/etc/resolv.conf").write_text(resolver)
     assert world() == after
 
     gone = salt.call("state.apply", "ipv6.absent")

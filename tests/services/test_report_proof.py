@@ -81,6 +81,7 @@ def tunnel(modules: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             daemons.run(*f"ip link add {name} type veth peer name {peer} netns {BROKER}".split())
             daemons.run("ip", "link", "set", name, "mtu", "1480", "addrgenmode", "none", "up")
             broker("link", "set", peer, "mtu", "1480", "up")
+        Path(f"/proc/sys/net/ipv6/conf/{NAME}/accept_ra").write_text("0\n")  # as the file says
         broker("link", "set", "lo", "up")
         daemons.run("ip", "addr", "add", f"{LOCAL}/24", "dev", "eth0")
         daemons.run("ip", "route", "add", "default", "via", "46.105.5.2")

@@ -71,7 +71,7 @@ def live(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_live_rules_without_those_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
     found, *_ = dualstack_iptables.adopt()["ipv6"]["firewall"]["tables"]["filter"]["INPUT"]["rules"]
     assert found == {"family": "ipv4", "rule": "-j x-own"}
-    pillar(monkeypatch, preserve=["x-*"])
+    pillar(monkeypatch, preserve_only=["x-*"])
     assert dualstack_iptables.adopt()["ipv6"]["firewall"]["tables"]["filter"]["INPUT"]["rules"] == [
         {"family": "ipv4", "rule": "-j f2b-sshd"},
         "-s 192.0.2.1 -j ACCEPT",
@@ -161,6 +161,8 @@ class Single:
 def test_single_rules(monkeypatch: pytest.MonkeyPatch, function: str, edit: str, place: dict[str, str]) -> None:
     single = Single(dualstack_iptables)
     monkeypatch.setattr(room(dualstack_iptables, "firewall_single"), "change", single.change)
+    # Whatever manages the firewall of the machine that the tests run on.
+    monkeypatch.setattr(room(dualstack_iptables, "firewall_managers"), "before", lambda plan, *_: plan)
     run = getattr(dualstack_iptables, function)
     assert run("-i lo")["result"] is True
     assert run("x", rule="-i lo", chain="A", table="nat", backend="nft", save=False)["result"] is True
@@ -175,6 +177,8 @@ def test_single_rules(monkeypatch: pytest.MonkeyPatch, function: str, edit: str,
 def test_of_rules_that_were_put_together_a_wrong_one_spoils_only_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     single = Single(dualstack_iptables)
     monkeypatch.setattr(room(dualstack_iptables, "firewall_single"), "change", single.change)
+    # Whatever manages the firewall of the machine that the tests run on.
+    monkeypatch.setattr(room(dualstack_iptables, "firewall_managers"), "before", lambda plan, *_: plan)
     together = [{"rule": "-i lo"}, {"rule": "-o lo"}]
     assert dualstack_iptables.rule("-i lo", aggregated=together)["result"] is True
     assert [rules for rules, *_ in single.made] == [together]

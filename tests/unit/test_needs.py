@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 import _dualstack_converge as converge
+import _dualstack_firewall_managers as firewall_managers
 import _dualstack_host_commands as host_commands
 import _dualstack_needs as needs
 import pytest
@@ -17,13 +18,17 @@ LOOKUP = {
         "tunnel": ["iproute2", "iputils-ping"],
         "ifupdown": "ifupdown",
         "firewall": ["iptables", "iptables-persistent"],
+        "sets": ["ipset", "ipset-persistent"],
         "netaddr": "python3-netaddr",
         "dnspython": "python3-dnspython",
         "lexicon": "python3-lexicon",
     }
 }
 OURS, ONEDIR = "/usr/bin/python3", "/opt/saltstack/salt/bin/python3"
-NOTHING: dict[str, Any] = {"there": "", "lacks": "", "packages": [], "distributions": [], "answers": {}}
+NOTHING: dict[str, Any] = {
+    "there": "", "lacks": "", "packages": [], "distributions": [], "answers": {}, "refused": "", "removes": [],
+    "awaits": "",
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -57,6 +62,74 @@ def test_packages_of_tools(host: dict[str, str], need: str) -> None:
     assert missing(host, need)["lacks"] == f"still missing: {names[1]}"
     host[names[1]] = "1.0"
     assert (missing(host, need)["there"], missing(host, need)["lacks"]) == (f"installed: {', '.join(names)}", "")
+
+
+def test_sets_need_packages_of_their_own(host: dict[str, str]) -> None:
+    names = ["iptables", "iptables-persistent", "ipset", "ipset-persistent"]
+    for need in ("firewall", "loader"):
+        assert missing(host, need, {"firewall": {"sets": {"blocklist": []}}})["packages"] == names
+        others: list[Any] = [{"firewall": {"sets": {}}}, {"firewall": {"sets": None}}, {"firewall": None}, {}]
+        for without in others:
+            assert missing(host, need, without)["packages"] == names[:2]
+    found = missing(host, "firewall", {"firewall": {"sets": {"blocklist": []}}})
+    assert found["answers"]["ipset-persistent"] == {"ipset-persistent/autosave": "false"}
+    assert "iptables-persistent" in found["answers"] and "ipset-persistent" not in missing(host, "firewall")["answers"]
+    assert (
+        missing(host, "tunnel", {"firewall": {"sets": {"blocklist": []}}})["packages"] == LOOKUP["packages"]["tunnel"]
+    )
+
+
+@pytest.fixture
+def apt(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """What apt would remove for a package; the fixture ``host`` has no apt."""
+    removes: dict[str, str] = {}
+
+    def output(words: list[str]) -> host_commands.Said:
+        assert words[:2] == ["apt-get", "-s"]
+        found = [f"Remv {removes[each]} [1.0]\n" for each in words if each in removes]
+        return host_commands.Said(100 if "broken" in words else 0, "Reading\n" + "".join(found) + "Inst x\n", "")
+
+    monkeypatch.setattr(host_commands, "which", lambda program: f"/usr/bin/{program}")
+    monkeypatch.setattr(host_commands, "output", output)
+    return removes
+
+
+def test_packages_that_would_remove_others_are_refused(host: dict[str, str], apt: dict[str, str]) -> None:
+    assert missing(host, "firewall")["refused"] == ""
+    apt["iptables-persistent"] = "ufw:all"
+    for need, ipv6 in (("firewall", {}), ("loader", {}), ("firewall", {"firewall": {"take_over": ["firewalld"]}})):
+        found = missing(host, need, ipv6)
+        assert found["refused"].startswith("to install iptables, iptables-persistent would remove ufw, so nothing was")
+        assert found["removes"] == []
+    apt["iputils-ping"] = "inetutils-ping"
+    said = missing(host, "tunnel", {"firewall": {"take_over": ["ufw"]}})["refused"]
+    assert said.endswith("or name other packages in ipv6:lookup:packages:tunnel")
+    host["iputils-ping"] = "1.0"
+    assert missing(host, "tunnel")["refused"] == "", "what is installed removes nothing"
+
+
+def test_what_removes_a_manager_waits_until_it_has_been_taken_over(
+    host: dict[str, str], apt: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apt["iptables-persistent"] = "ufw"
+    ipv6 = {"firewall": {"take_over": ["ufw"]}}
+    found = missing(host, "firewall", ipv6)
+    assert (found["refused"], found["packages"], found["lacks"]) == ("", ["iptables"], "still missing: iptables")
+    host["iptables"] = "1.8"
+    later = "installed: iptables; iptables-persistent comes once ufw has been taken over"
+    assert missing(host, "firewall", ipv6)["there"] == later
+    for enabled, awaits in ((True, "ufw has not been taken over"), (False, "")):
+        monkeypatch.setattr(firewall_managers, "ufw_enabled", lambda enabled=enabled: enabled)
+        found = missing(host, "loader", ipv6)
+        assert (found["refused"], found["removes"], found["awaits"]) == ("", ["ufw"], awaits)
+    host["iptables-persistent"] = "1.0"
+    assert missing(host, "loader", ipv6)["there"] == "installed: iptables, iptables-persistent"
+
+
+def test_an_apt_that_does_not_know_refuses_nothing(host: dict[str, str], apt: dict[str, str]) -> None:
+    """It is asked again when it installs, with the same condition."""
+    apt["broken"] = "ufw"
+    assert missing(host, "tunnel", lookup={"packages": {"tunnel": ["broken"]}})["refused"] == ""
 
 
 def test_nobody_is_asked_whether_the_live_rules_are_saved(host: dict[str, str]) -> None:
@@ -135,7 +208,7 @@ def test_a_need_that_is_none_is_refused(host: dict[str, str]) -> None:
     for need in ("dnspython", None, 5):
         with pytest.raises(SaltInvocationError) as caught:
             missing(host, need)
-        assert str(caught.value) == f"need: {need!r} is not one of tunnel, ifupdown, firewall, netaddr, dns"
+        assert str(caught.value) == f"need: {need!r} is not one of tunnel, ifupdown, firewall, netaddr, dns, loader"
 
 
 @pytest.mark.parametrize(
