@@ -77,7 +77,7 @@ def _stubs_last(chains: firewall_save.Table, preserve: list[str]) -> firewall_sa
     return {chain: chains[chain] for chain in [*(each for each in chains if each not in empty), *sorted(empty)]}
 
 
-@functools.lru_cache(maxsize=4)  # as above
+@functools.lru_cache(maxsize=4)  # a run asks twice, of both families; nobody changes what it gets
 def _read(table: str, block: str) -> firewall_save.Table:
     """A table of a file. A person may have left out the lines of its built-in chains: it is loaded all the same."""
     head = "".join(f":{each} ACCEPT [0:0]\n" for each in firewall_save.BUILT_IN.get(table, ()))
@@ -138,7 +138,7 @@ def known(family: str, preserve: list[str]) -> firewall_delta.Singles | None:
     return None if text is None or not text.startswith(HEADER) else _made(text, tuple(preserve))
 
 
-@functools.lru_cache(maxsize=4)  # a run asks twice, of both families; nobody changes what it gets
+@functools.lru_cache(maxsize=4)  # as above
 def _made(text: str, preserve: tuple[str, ...]) -> firewall_delta.Singles | None:
     try:
         tables = firewall_save.parse(text)

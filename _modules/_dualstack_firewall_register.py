@@ -153,7 +153,7 @@ def remembering(register: Register) -> host_files.Edits:
     The edit that remembers declared rules that look like those of others, for a plan; empty where it changes nothing.
 
     register
-        As :py:func:`like_others` returns it.
+        As :py:func:`to_remember` returns it.
 
     Raises ``CommandExecutionError`` where it could not be replaced.
     """

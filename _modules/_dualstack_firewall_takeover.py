@@ -53,7 +53,7 @@ def change(declare: firewall_whole.Declare, opts: Mapping[str, Any], test: bool)
             declared.refuse(["take_over: missing; expected the managers that are taken over: [ufw]"])
         made = whole.plan()
         files = made.setdefault("files", {})
-        if not _loaded():
+        if not firewall_boot.is_loaded():
             # Until there is something that loads them, they are of no use, and the package that brings it loads them at
             # once: what others have in these tables by then would be gone.
             for path in (*firewall_boot.SAVED.values(), firewall_boot.SETS):
@@ -98,11 +98,6 @@ def saving(declare: firewall_whole.Declare, opts: Mapping[str, Any], test: bool)
         undo=lambda made: host_files.restoring(made["files"]),
         before=lambda made: [],
     )
-
-
-def _loaded() -> bool:
-    """Whether the next boot has something that loads rules."""
-    return firewall_boot.is_loaded()
 
 
 def _problems(

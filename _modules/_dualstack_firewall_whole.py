@@ -324,4 +324,4 @@ def proven(declared: firewall_declared.Declared, opts: Mapping[str, Any]) -> con
         return converge.Finding(False, f"the live or the saved rules are not the declared ones: {', '.join(different)}")
     lines = ["The live rules are the declared ones.", *untried, *map(firewall_trial.verdict, tried)]
     beside = firewall_native.warnings(firewall_native.unrelated(known.native.filtering))
-    return converge.Finding(None if unknown else True, "\n".join([*beside, *lines]))
+    return converge.Finding(None if unknown or untried else True, "\n".join([*beside, *lines]))

@@ -10,6 +10,7 @@ of both (``firewall_ruleset``); the kernel normalises them for the comparison wi
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import _dualstack_rooms
@@ -262,9 +263,7 @@ def ruleset(
 
         salt '*' dualstack_iptables.ruleset firewall tables='{filter: {INPUT: {policy: ACCEPT}}}' test=True
     """
-    predicted = converge.tested(test, __opts__)
-    declare, surplus = _declaration(firewall, tunnel, pillar)
-    return converge.run(name, firewall_whole.change(declare, __opts__, predicted), surplus, predicted)
+    return _converged(firewall_whole.change, name, firewall, tunnel, pillar, test)
 
 
 def taken_over(
@@ -296,9 +295,7 @@ def taken_over(
 
         salt '*' dualstack_iptables.taken_over firewall pillar=ipv6:firewall take_over='[ufw]' test=True
     """
-    predicted = converge.tested(test, __opts__)
-    declare, surplus = _declaration(firewall, tunnel, pillar)
-    return converge.run(name, firewall_takeover.change(declare, __opts__, predicted), surplus, predicted)
+    return _converged(firewall_takeover.change, name, firewall, tunnel, pillar, test)
 
 
 def saved(
@@ -329,9 +326,7 @@ def saved(
 
         salt '*' dualstack_iptables.saved firewall pillar=ipv6:firewall test=True
     """
-    predicted = converge.tested(test, __opts__)
-    declare, surplus = _declaration(firewall, tunnel, pillar)
-    return converge.run(name, firewall_takeover.saving(declare, __opts__, predicted), surplus, predicted)
+    return _converged(firewall_takeover.saving, name, firewall, tunnel, pillar, test)
 
 
 def proven(
@@ -371,6 +366,20 @@ def proven(
         "the live rules were not checked" if converge.tested(test, __opts__) else "",
         declare,
     )
+
+
+def _converged(
+    change: Callable[[firewall_whole.Declare, dict[str, Any], bool], converge.Change],
+    name: str,
+    given: dict[str, Any],
+    tunnel: dict[str, Any] | None,
+    pillar: str | None,
+    test: bool | None,
+) -> dict[str, Any]:
+    """Make a change towards the firewall that is asked for, or only report it."""
+    predicted = converge.tested(test, __opts__)
+    declare, surplus = _declaration(given, tunnel, pillar)
+    return converge.run(name, change(declare, __opts__, predicted), surplus, predicted)
 
 
 def _declaration(

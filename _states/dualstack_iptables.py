@@ -196,7 +196,7 @@ def proven(name: str, pillar: str | None = None, **kwargs: Any) -> dict[str, Any
         As in ``ruleset``, like all other arguments.
 
     Changes nothing. Under ``test=True`` nothing is checked, since the rules may be changed before. If a container may
-    not create namespaces, no packets are sent, and the comment says so.
+    not create namespaces, no packets are sent: what is expected was not tried, and the comment says so.
     """
     return __salt__["dualstack_iptables.proven"](name, pillar=pillar, test=_test(kwargs), **kwargs)
 

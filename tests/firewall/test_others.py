@@ -306,11 +306,11 @@ def contained(backend: str, tmp_path: Path) -> Converge:
     settings = {"file_client": "local", "root_dir": str(tmp_path), "module_dirs": [str(REPOSITORY)], "id": "contained"}
     (tmp_path / "minion").write_text(json.dumps(settings))
 
-    def run(tables: dict[str, Any], test: bool = False, **arguments: Any) -> dict[str, Any]:
+    def run(tables: dict[str, Any], test: bool = False, state: str = "ruleset", **arguments: Any) -> dict[str, Any]:
         arguments = {"name": "firewall", "tables": tables, "backend": backend, "test": test, **arguments}
         words = ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin", sys.executable, "-W", "ignore"]
         words += [str(Path(sys.executable).with_name("salt-call")), "-c", str(tmp_path), "--local", "--out=json"]
-        words += ["state.single", "dualstack_iptables.ruleset"]
+        words += ["state.single", f"dualstack_iptables.{state}"]
         words += [f"{key}={json.dumps(value)}" for key, value in arguments.items()]
         said = subprocess.run(words, capture_output=True, text=True, check=False)
         (done,) = json.loads(said.stdout)["local"].values()
@@ -343,6 +343,14 @@ def test_a_container_that_may_not_create_namespaces(converge: Converge, containe
             assert [line for line in lines[table] if not THEIRS.search(line) and ":FORWARD" not in line] == wanted
     again = contained(tables)
     assert (again["result"], again["changes"]) == (True, {})
+
+
+def test_what_a_container_cannot_try_is_not_proven(contained: Converge) -> None:
+    tables = host("-p tcp --dport 22 -j ACCEPT")
+    assert contained(tables)["result"] is True
+    found = contained(tables, state="proven", expect=[{"to": "tcp/22", "verdict": "accept"}])
+    assert (found["outcome"], found["changes"]) == ("not tried", {}), found
+    assert "their expectations were not tested" in found["comment"]
 
 
 @pytest.mark.parametrize("rule", ["-j REJECT --reject-with tcp-reset -p udp", "-j MASQUERADE", "-j NOWHERE", "-j one"])
