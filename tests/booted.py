@@ -7,9 +7,20 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import _dualstack_tunnel_stack as tunnel_stack
+import tunnel_ifupdown
 
 INIT = Path("/sbin/init")
 WANTS = Path("/etc/systemd/system/multi-user.target.wants")
+
+
+class Stacks:
+    """The network stacks that a pillar may name, and no services."""
+
+    stacks: tunnel_stack.Stacks = {"ifupdown": tunnel_ifupdown}  # type: ignore[dict-item]
+    services: dict[str, Any] = {}
 
 
 @contextlib.contextmanager

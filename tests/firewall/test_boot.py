@@ -11,9 +11,7 @@ from typing import Any
 import _dualstack_boot_firewall as boot_firewall
 import _dualstack_boot_judgement as boot_judgement
 import _dualstack_converge as converge
-import _dualstack_tunnel_stack as tunnel_stack
 import pytest
-import tunnel_ifupdown
 
 from .. import booted
 from . import netfilter
@@ -36,13 +34,6 @@ WITH_SET: dict[str, Any] = {
 }
 
 
-class Stacks:
-    """The network stacks that a pillar may name, and no services."""
-
-    stacks: tunnel_stack.Stacks = {"ifupdown": tunnel_ifupdown}  # type: ignore[dict-item]
-    services: dict[str, Any] = {}
-
-
 @pytest.fixture(autouse=True)
 def _etc(tmp_path: Path) -> Iterator[None]:
     """A Debian that systemd boots; afterwards its files are as they were."""
@@ -52,7 +43,7 @@ def _etc(tmp_path: Path) -> Iterator[None]:
 
 def look(tables: dict[str, Any], **firewall: Any) -> converge.Finding:
     """What is found out about the firewall of the next boot."""
-    found = boot_judgement.parts({"firewall": {"tables": tables, **firewall}}, Stacks())
+    found = boot_judgement.parts({"firewall": {"tables": tables, **firewall}}, booted.Stacks())
     return found["firewall"]
 
 

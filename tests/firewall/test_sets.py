@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import _dualstack_boot_judgement as boot_judgement
-import _dualstack_tunnel_stack as tunnel_stack
 import pytest
-import tunnel_ifupdown
 
 from .. import booted
 from . import netfilter
@@ -24,13 +22,6 @@ PLUGINS = Path("/usr/share/netfilter-persistent/plugins.d")
 REGISTER = Path("/var/lib/dualstack_iptables/declared.json")
 DROPS = "-m set --match-set blocklist src -j DROP"
 BLOCKLIST = {"entries": ["192.0.2.0/24", "198.51.100.7", "2001:db8:bad::/48"]}
-
-
-class Stacks:
-    """The network stacks that a pillar may name, and no services."""
-
-    stacks: tunnel_stack.Stacks = {"ifupdown": tunnel_ifupdown}  # type: ignore[dict-item]
-    services: dict[str, Any] = {}
 
 
 @pytest.fixture(autouse=True)
@@ -373,7 +364,7 @@ def test_a_run_that_fails_puts_the_sets_back(converge: Converge, tmp_path: Path,
 
 def booting(sets: Any = None, rule: str = DROPS) -> tuple[bool | None, str]:
     pillar = {"firewall": {"tables": host(rule), "sets": sets or {"blocklist": BLOCKLIST}}}
-    found = boot_judgement.parts(pillar, Stacks())["firewall"]
+    found = boot_judgement.parts(pillar, booted.Stacks())["firewall"]
     return found.holds, found.comment
 
 
