@@ -1,6 +1,7 @@
 #!/bin/bash
 # PID 1 of the guest: builds an overlay above the read-only root, enters it, runs the command, powers off.
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 TERM=dumb
+export LIBMOUNT_FORCE_MOUNT2=always # the programs of Debian 13 would not pass hostfs a bare path
 
 off() { echo o >/proc/sysrq-trigger; sleep 20; }
 die() { echo "init: $*"; off; }

@@ -41,9 +41,15 @@ class Server:
 
     folder
         Where its disk is.
+    first
+        What is done at its first boot before systemd begins: commands of a shell.
+    patience
+        Seconds for a boot and what is done after it.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, first: str = "", patience: float = PATIENCE) -> None:
+        self.patience = patience
+        self.first = FIREWALL + first
         self.disk = folder / "disk"
         with self.disk.open("wb") as stream:
             stream.truncate(1 << 30)
@@ -58,7 +64,7 @@ class Server:
             ["bash", "-ec", "\n".join(commands)],
             Path(os.environ["LAB_ROOT"]),
             [REPOSITORY, Path(sys.prefix)],
-            {"boot": script, "first": FIREWALL, "knocks": "", "effects": ""},
+            {"boot": script, "first": self.first, "knocks": "", "effects": ""},
             memory="1G",
             disk=self.disk,
         )
@@ -77,7 +83,7 @@ class Server:
 
     def wait(self, holds: Callable[[], bool], why: str) -> None:
         """Wait until something is true."""
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + self.patience
         assert self.guest
         while not holds():
             if not self.guest.alive() or time.monotonic() > end:

@@ -28,6 +28,7 @@ packages=(
   unbound postgresql mariadb-server stunnel4 coturn mumble-server # more of them
   redis-server memcached nodejs caddy prometheus-node-exporter squid openvpn socat php-fpm gunicorn chrony # whose sockets are looked at
   libdb5.3 libgnutls-dane0 libidn12 # exim's libraries
+  udev dbus netplan.io network-manager      # the other network stacks; with systemd comes networkd
 )
 
 # The other two implementations of ifup(8), the other mail server, and ufw, which cannot be beside iptables-persistent,
@@ -51,5 +52,6 @@ mmdebstrap --quiet --variant=minbase --include="$(IFS=,; echo "${packages[*]}")"
   tail -n 40 "$new.log" >&2
   echo "The guest has Debian 12's own kernel, on which all that is tried in it takes two to three times as long." >&2
 }
-rm -f "$new/etc/resolv.conf" "$new/etc/hostname" "$new.log"
+# Without /sbin/init, which network-manager brings, it boots neither way by itself: the tests say what it does.
+rm -f "$new/etc/resolv.conf" "$new/etc/hostname" "$new/sbin/init" "$new.log"
 mv "$new" "$root"
