@@ -11,51 +11,32 @@ The network stacks are plug-ins: an execution module ``tunnel_<stack>`` with the
 
 from __future__ import annotations
 
-import fnmatch
-import posixpath
 import re
 from typing import Any
 
-from salt.exceptions import CommandExecutionError
+import _dualstack_rooms
 
+with _dualstack_rooms.fresh(__file__):
+    import _dualstack_tunnel_adoption as tunnel_adoption
+    import _dualstack_tunnel_interfaces5 as tunnel_interfaces5
+    import _dualstack_tunnel_stanzas as tunnel_stanzas
 __virtualname__ = "tunnel_ifupdown"
 
-MAIN = "/etc/network/interfaces"
-FOLDER = "/etc/network/interfaces.d"
-MARK = "# Managed by Salt (he_tunnel)"
-HEADER = f"{MARK}. Changes here are overwritten: they belong in the pillar, ipv6:tunnel.\n"
+MAIN, MARK, HEADER = tunnel_interfaces5.MAIN, tunnel_interfaces5.MARK, tunnel_interfaces5.HEADER
+STATE = "/run/network/ifstate"
+ANY = ("any", "auto")  # no address of its own: the kernel takes the route's, and the file has no line for it
 
-# Words that end a stanza and begin another one, interfaces(5).
-INCLUDES = ("source", "source-directory")
-SELECTIONS = ("auto", "no-auto-down", "no-scripts")
-OWN_STANZAS = ("iface", "mapping", "template", "rename", *INCLUDES, *SELECTIONS)
-# Names of files that source-directory reads, run-parts(8); `source` reads whatever its pattern matches.
-RUN_PARTS = r"[A-Za-z0-9_-]+"
-
-# Options of a stanza that correspond to the tunnel's keys; anything else would be lost when it is moved.
-OPTIONS = {"endpoint": str, "local": str, "gateway": str, "ttl": int, "mtu": int, "metric": int}
 # The words of these files that are shown in changes.
 SHOWN = (
     "auto allow-hotplug iface inet inet6 v4tunnel static manual address netmask endpoint local gateway metric ttl mtu "
     "preferred-lifetime accept_ra autoconf dad-attempts source source-directory pre-up up post-up pre-down down "
-    "post-down ip -6 addr route add replace del default from via dev onlink $IFACE echo true sysctl "
-    "/proc/sys/net/ipv6/conf/$IFACE/accept_ra"
+    "post-down ip -6 addr route add replace del default from via dev onlink unreachable link $IFACE echo true sysctl "
+    "tunnel mode gre remote "
+    "/proc/sys/net/ipv6/conf/$IFACE/accept_ra unreachable tunnel mode sit gre remote without a "
+    "route"
 ).split()
-EXPRESSED = {*OPTIONS, "address", "netmask", "preferred-lifetime", "accept_ra", "autoconf", "dad-attempts"}
-HOOK = re.compile(
-    r"(?:pre-up|up|post-up|pre-down|down|post-down)\s+(?:/\S+/)?ip\s+(?:-6\s+)?(?:"
-    r"a(?:ddr(?:ess)?)?\s+(?P<verb>add|replace|del|delete)\s+(?P<address>\S+)"
-    r"|r(?:oute)?\s+(?P<route>add|replace|del|delete)\s+default(?:\s+from\s+\S+)?\s+via\s+\S+(?:\s+metric\s+\d+)?"
-    r")\s+dev\s+(?P<device>\S+)(?:\s+onlink)?\s*"
-)
 # A stanza `v4tunnel` has no option for it: ifupdown ignores an `accept_ra` there. Nothing in a hook may fail.
 QUIET = "    up echo 0 >/proc/sys/net/ipv6/conf/$IFACE/accept_ra || true"
-BY_HAND = re.compile(
-    r"(?:pre-up|up|post-up)\s+(?:"
-    r"echo\s+0\s*>\s*/proc/sys/net/ipv6/conf/(?P<file>[^/\s]+)/(?:accept_ra|autoconf)"
-    r"|(?:/\S+/)?sysctl\s+(?:-\S+\s+)*net\.ipv6\.conf\.(?P<name>\S+)\.(?:accept_ra|autoconf)=0"
-    r")(?:\s*\|\|\s*(?:true|:))?\s*"
-)
 
 
 def about() -> dict[str, Any]:
@@ -64,7 +45,8 @@ def about() -> dict[str, Any]:
 
     Returns ``program``, which has to be there; ``arguments``, with which it identifies itself to :py:func:`recognise`;
     ``otherwise``, why another implementation of it does not work; ``mark``, what a file of this project's own begins
-    with; ``words``, those of its files that are shown in changes; and ``boot``, how an interface comes up at boot.
+    with; ``words``, those of its files that are shown in changes; ``carriers``, which tunnels it can make; ``boot``,
+    how an interface comes up at boot; and ``evidence``, the files by which :py:func:`has` judges.
 
     CLI Example:
 
@@ -79,6 +61,9 @@ def about() -> dict[str, Any]:
         "of the tunnel's stanza",
         "mark": MARK,
         "words": SHOWN,
+        "carriers": ["sit", "gre"],
+        "evidence": [STATE],
+        "offers": ["has", "record", "tunnels"],
         "boot": {
             "service": "networking",
             # Not `allow-hotplug`: no event of the kernel's precedes a tunnel.
@@ -106,10 +91,7 @@ def recognise(version: str) -> str:
 
         salt '*' tunnel_ifupdown.recognise 'ifup version 0.8.41'
     """
-    for name, sign in (("ifupdown-ng", "ifupdown-ng"), ("ifupdown2", "ifupdown2"), ("ifupdown", "ifup version 0.")):
-        if sign in version:
-            return name
-    return "unknown"
+    return tunnel_interfaces5.implementation(version, {})
 
 
 def up(name: str) -> list[str]:
@@ -161,12 +143,7 @@ def roots(name: str) -> list[str]:
 
         salt '*' tunnel_ifupdown.roots he-ipv6
     """
-    return [MAIN, _own_file(name)]
-
-
-def _own_file(name: str) -> str:
-    """The one file that belongs to a tunnel."""
-    return f"{FOLDER}/{name}"
+    return [MAIN, tunnel_interfaces5.own_file(name)]
 
 
 def includes(path: str, text: str) -> list[list[str]]:
@@ -186,16 +163,7 @@ def includes(path: str, text: str) -> list[list[str]]:
 
         salt '*' tunnel_ifupdown.includes /etc/network/interfaces 'source /etc/network/interfaces.d/*'
     """
-    result = []
-    for stanza in _stanzas(text):
-        if stanza["keyword"] in INCLUDES:
-            for word in stanza["words"][1:]:
-                pattern = posixpath.normpath(posixpath.join(posixpath.dirname(path), word))
-                if stanza["keyword"] == "source":
-                    result.append([pattern, ".*"])
-                else:
-                    result.append([f"{pattern}/*", RUN_PARTS])
-    return result
+    return tunnel_interfaces5.includes(path, text)
 
 
 def files(tunnel: dict[str, Any]) -> dict[str, str]:
@@ -203,7 +171,7 @@ def files(tunnel: dict[str, Any]) -> dict[str, str]:
     The files of a tunnel, as text.
 
     tunnel
-        In canonical form (:py:func:`tunnel_sit.canonical`), its ``local`` an address.
+        In canonical form (:py:func:`tunnel_sit.canonical`), its ``local`` an address, or ``any``.
 
     CLI Example:
 
@@ -212,20 +180,20 @@ def files(tunnel: dict[str, Any]) -> dict[str, str]:
         salt '*' tunnel_ifupdown.files '{name: he-ipv6, endpoint: 216.66.84.42, local: 46.105.5.1, address: "2001:db8::2/64", addresses: [], source: "2001:db8::2", routing: none, ttl: 255, mtu: 1480}'
     """  # noqa: E501
     name, source = tunnel["name"], tunnel["source"]
+    sit = tunnel.get("carrier", "sit") == "sit"
     lines = [
         f"auto {name}",
-        f"iface {name} inet6 v4tunnel",
-        f"    address {tunnel['address']}",
-        f"    endpoint {tunnel['endpoint']}",
-        f"    local {tunnel['local']}",
+        *(_sit(tunnel) if sit else _other(tunnel)),
     ]
     if tunnel["routing"] == "default":
         lines += [f"    gateway {tunnel['gateway']}", f"    metric {tunnel['metric']}"]
-    lines += [f"    ttl {tunnel['ttl']}", f"    mtu {tunnel['mtu']}"]
-    lines += [*_deprecation(tunnel["address"], source), QUIET]
+    lines += [f"    ttl {tunnel['ttl']}"] if sit else []  # of others it is in the hook
+    lines += [f"    mtu {tunnel['mtu']}"]
+    lines += [*_deprecation(tunnel["address"], source), QUIET, *tunnel_stanzas.refusing(tunnel)]
     if tunnel["routing"] == "source":
         # `ip route add` cannot be repeated, `replace` can: a hook that fails leaves an interface that ifdown ignores.
         lines += [f"    up ip -6 route replace {route} dev $IFACE onlink" for route in tunnel["routes"]]
+    lines += tunnel_stanzas.unrouted(tunnel)
     # Not a second `address` line: ifupdown would put both into one command.
     for address in tunnel["addresses"]:
         lines += [
@@ -235,7 +203,30 @@ def files(tunnel: dict[str, Any]) -> dict[str, str]:
             "    dad-attempts 0",
             *_deprecation(address, source),
         ]
-    return {_own_file(name): HEADER + "\n".join(lines) + "\n"}
+    return {tunnel_interfaces5.own_file(name): HEADER + "\n".join(lines) + "\n"}
+
+
+def _sit(tunnel: dict[str, Any]) -> list[str]:
+    return [
+        f"iface {tunnel['name']} inet6 v4tunnel",
+        f"    address {tunnel['address']}",
+        f"    endpoint {tunnel['endpoint']}",
+        *([] if tunnel["local"] in ANY else [f"    local {tunnel['local']}"]),
+    ]
+
+
+def _other(tunnel: dict[str, Any]) -> list[str]:
+    """A tunnel for which interfaces(5) has no method but `inet tunnel`, which would take an IPv4 address of its own."""
+    local = "" if tunnel["local"] in ANY else f" local {tunnel['local']}"
+    ends = f"remote {tunnel['endpoint']}{local} ttl {tunnel['ttl']}"
+    return [
+        f"iface {tunnel['name']} inet6 static",
+        f"    pre-up ip tunnel add $IFACE mode {tunnel['carrier']} {ends} || true",
+        "    post-down ip link del dev $IFACE || true",
+        f"    address {tunnel['address']}",
+        "    accept_ra 0",
+        "    dad-attempts 0",
+    ]
 
 
 def _deprecation(address: str, source: str) -> list[str]:
@@ -247,14 +238,15 @@ def present(tunnel: dict[str, Any], host: dict[str, str], adopt: bool = False) -
     The files of a host on which the tunnel is configured.
 
     tunnel
-        In canonical form, its ``local`` an address.
+        In canonical form, its ``local`` an address, or ``any``.
     host
         The text of every file that ifupdown reads on the host, by path.
     adopt
         Move hand-written stanzas of this name here, instead of refusing.
 
     Returns the new text of every file that matters. Raises ``CommandExecutionError`` if the name is configured
-    elsewhere and may not be moved, or if moving would lose a line.
+    elsewhere and may not be moved, or if moving would lose something: an address, a route, a value that the tunnel does not
+    have, or a line that no key of a tunnel can say.
 
     CLI Example:
 
@@ -263,15 +255,7 @@ def present(tunnel: dict[str, Any], host: dict[str, str], adopt: bool = False) -
         salt '*' tunnel_ifupdown.present '{name: he-ipv6, endpoint: 216.66.84.42, local: 46.105.5.1, address: "2001:db8::2/64", addresses: [], source: "2001:db8::2", routing: none, ttl: 255, mtu: 1480}' '{/etc/network/interfaces: ""}'
     """  # noqa: E501
     name = tunnel["name"]
-    own = _own_file(name)
-    result = _without_foreign(name, host, adopt)
-    result.update(files(tunnel))
-    main = result.get(MAIN, host.get(MAIN, ""))
-    known = {**host, **result, MAIN: main}
-    if not any(_matches(own, *each) for path, text in known.items() if path != own for each in includes(path, text)):
-        # Only this file, not the folder: other files there have been inactive so far, and stay so.
-        result[MAIN] = f"{main}{'' if main.endswith(chr(10)) or not main else chr(10)}{_source_line(name)}"
-    return result
+    return tunnel_adoption.present(name, host, adopt, tunnel_stanzas.IFUPDOWN, tunnel, files(tunnel))
 
 
 def absent(name: str, host: dict[str, str], adopt: bool = False) -> dict[str, str | None]:
@@ -294,59 +278,7 @@ def absent(name: str, host: dict[str, str], adopt: bool = False) -> dict[str, st
 
         salt '*' tunnel_ifupdown.absent he-ipv6 '{/etc/network/interfaces: ""}'
     """
-    own = _own_file(name)
-    result: dict[str, str | None] = {**_without_foreign(name, host, adopt)}
-    if own in result or host.get(own, "").startswith(MARK):
-        result[own] = None
-    main = (result.get(MAIN, host.get(MAIN)) or "").splitlines(keepends=True)
-    if _source_line(name) in main:
-        result[MAIN] = "".join(line for line in main if line != _source_line(name))
-    return result
-
-
-def _source_line(name: str) -> str:
-    return f"source {_own_file(name)}\n"
-
-
-def _matches(path: str, pattern: str, expression: str) -> bool:
-    folder, name = posixpath.split(path)
-    pattern_folder, pattern_name = posixpath.split(pattern)
-    return (
-        fnmatch.fnmatchcase(folder, pattern_folder)
-        and fnmatch.fnmatchcase(name, pattern_name)
-        and re.fullmatch(expression, name) is not None
-    )
-
-
-def _without_foreign(name: str, host: dict[str, str], adopt: bool) -> dict[str, str]:
-    """The files with stanzas of this name that are not ours, without them; raises if they have to stay."""
-    result, problems = {}, []
-    for path, text in host.items():
-        if path == _own_file(name) and text.startswith(MARK):
-            continue
-        stanzas = [each for each in _stanzas(text) if _declares(each, name)]
-        if not stanzas:
-            continue
-        lines = ", ".join(str(each["first"] + 1) for each in stanzas)
-        place = f"{path}, line {lines}"
-        if not adopt:
-            problems.append(
-                f"{name} is already configured in {place}, and not by he_tunnel; "
-                f"'adopt: true' lets he_tunnel take it over, from there to {_own_file(name)}"
-            )
-        lost = [line for each in stanzas for line in _inexpressible(each, name)]
-        if adopt and lost:
-            problems.append(
-                f"{name} cannot be adopted from {place}: these lines would be lost: {', '.join(lost)}. "
-                "Move them to a hook in /etc/network/if-up.d, or remove them"
-            )
-        result[path] = _without(text, name)
-    own = _own_file(name)
-    if own in host and not host[own].startswith(MARK) and _stanzas(result.get(own, host[own])):
-        problems.append(f"{own} is not managed by he_tunnel and holds other lines; move them to another file")
-    if problems:
-        raise CommandExecutionError("\n".join(problems))
-    return result
+    return tunnel_adoption.absent(name, host, adopt, tunnel_stanzas.IFUPDOWN)
 
 
 def parse(name: str, host: dict[str, str]) -> dict[str, Any] | None:
@@ -367,131 +299,69 @@ def parse(name: str, host: dict[str, str]) -> dict[str, Any] | None:
         salt '*' tunnel_ifupdown.parse he-ipv6 \\
             '{/etc/network/interfaces: "iface he-ipv6 inet6 v4tunnel\\n endpoint 216.66.84.42"}'
     """
-    stanzas = [
-        each
-        for text in host.values()
-        for each in _stanzas(text)
-        if each["keyword"] == "iface" and each["words"][1] == name
-    ]
-    main = next((each for each in stanzas if each["words"][2:4] == ["inet6", "v4tunnel"]), None)
-    if main is None:
-        return None
-    tunnel: dict[str, Any] = {"name": name, "addresses": [], "routing": "none"}
-    for stanza in stanzas:
-        options = dict(option["pair"] for option in stanza["options"])
-        address = options.get("address", "")
-        if address and "/" not in address:
-            address = f"{address}/{options.get('netmask', '128')}"
-        if stanza is main:
-            tunnel["address"] = address
-            tunnel.update({key: _typed(read, options[key]) for key, read in OPTIONS.items() if key in options})
-            if "gateway" in options:
-                tunnel["routing"] = "default"
-        elif address:
-            tunnel["addresses"].append(address)
-        if address and "preferred-lifetime" not in options:
-            tunnel.setdefault("source", address.partition("/")[0])
-        for option in stanza["options"]:
-            hook = HOOK.fullmatch(option["text"])
-            if hook and hook["verb"] in ("add", "replace") and hook["address"] not in tunnel["addresses"]:
-                tunnel["addresses"].append(hook["address"])
-            if hook and hook["route"] in ("add", "replace"):
-                words = option["text"].split()
-                tunnel.update(routing="source", gateway=words[words.index("via") + 1])
-                if "metric" in words:
-                    tunnel["metric"] = int(words[words.index("metric") + 1])
-    return tunnel
+    return tunnel_stanzas.parse(name, host, tunnel_stanzas.IFUPDOWN)
 
 
-def _typed(read: type, text: str) -> Any:
-    """A number if it is one; anything else stays as it is."""
-    try:
-        return read(text)
-    except ValueError:
-        return text
-
-
-def _stanzas(text: str) -> list[dict[str, Any]]:
+def tunnels(host: dict[str, str]) -> list[dict[str, Any]]:
     """
-    The stanzas of interfaces(5): ``keyword``, ``words``, ``first`` and ``last`` line, ``options``.
+    All tunnels that the files of a host would make, whatever their names: by stanzas, and by hooks of any interface.
 
-    ``last`` is the last line with an option, so that comments above the next stanza belong to that one.
+    host
+        The text of every file that ifupdown reads on the host, by path.
+
+    Returns dictionaries: ``name``; ``kind`` (``sit``, ``6to4`` for one without an endpoint, ``gre``, ...); ``endpoint``
+    and ``local``, an address, ``any``, or ``?`` where only a run would tell; ``place`` (``path, line 7``); and whether
+    the file is ``ours``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' tunnel_ifupdown.tunnels \\
+            '{/etc/network/interfaces: "iface he-ipv6 inet6 v4tunnel\\n endpoint 216.66.84.42"}'
     """
-    result: list[dict[str, Any]] = []
-    lines = text.splitlines()
-    number = 0
-    while number < len(lines):
-        first, line = number, lines[number].strip()
-        number += 1
-        if not line or line.startswith("#"):
-            continue
-        while line.endswith("\\") and number < len(lines):
-            line = line[:-1] + lines[number].strip()
-            number += 1
-        words = line.split()
-        if words[0] in OWN_STANZAS or words[0].startswith("allow-"):
-            if words[0] == "iface":
-                words += [""] * (2 - len(words))
-            result.append({"keyword": words[0], "words": words, "first": first, "last": number - 1, "options": []})
-        elif result:
-            key, *value = line.split(maxsplit=1)
-            pair = (key, "".join(value).strip())
-            result[-1]["options"].append({"pair": pair, "text": " ".join(words), "first": first})
-            result[-1]["last"] = number - 1
-    return result
+    return tunnel_stanzas.tunnels(host)
 
 
-def _selects(stanza: dict[str, Any]) -> bool:
-    return stanza["keyword"] in SELECTIONS or stanza["keyword"].startswith("allow-")
+def has(interface: dict[str, Any], evidence: dict[str, str]) -> str:
+    """
+    By what is seen that ifupdown has an interface up.
+
+    interface
+        Its ``name``.
+    evidence
+        The texts of the files that :py:func:`about` calls so, by path.
+
+    Returns a sentence; empty if it has not.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' tunnel_ifupdown.has '{name: eth0}' '{/run/network/ifstate: "eth0=eth0"}'
+    """
+    name = re.escape(interface["name"])
+    for path, text in evidence.items():
+        if re.search(rf"^{name}=\S", text, re.MULTILINE):
+            return f"{path} has {interface['name']}"
+    return ""
 
 
-def _declares(stanza: dict[str, Any], name: str) -> bool:
-    if stanza["keyword"] in ("iface", "mapping"):
-        return bool(stanza["words"][1] == name)
-    return _selects(stanza) and name in stanza["words"][1:]
+def record(name: str) -> list[list[str]]:
+    """
+    The command by which ifupdown knows as up what is up already, and leaves it as it is.
 
+    name
+        The interface name.
 
-def _inexpressible(stanza: dict[str, Any], name: str) -> list[str]:
-    """The lines of a stanza that correspond to no key of a tunnel: their numbers and first words; no more is shown."""
-    if _selects(stanza):
-        return []
-    words = stanza["words"]
-    lost = []
-    if words[0] != "iface" or (words[3:4] not in (["v4tunnel"], ["static"], ["manual"])) or words[4:]:
-        lost.append(f"{stanza['first'] + 1} ({words[0]})")
-    for option in stanza["options"]:
-        hook = HOOK.fullmatch(option["text"])
-        device = hook["device"] if hook else _quiet(option["text"])
-        ours = device.strip('"') in (name, name.replace(".", "/"), "$IFACE", "${IFACE}")
-        if option["pair"][0] not in EXPRESSED and not ours:
-            lost.append(f"{option['first'] + 1} ({option['pair'][0]})")
-    return lost
+    ifup(8) itself makes the entry, under its own lock, for a stanza that does nothing. Then ``ifup -a`` leaves the
+    interface alone, and ``ifdown`` takes it down as its own file says. ``/dev/stdin`` is not everywhere.
 
+    CLI Example:
 
-def _quiet(text: str) -> str:
-    """The interface that a hook keeps from listening to router advertisements; empty if it does something else."""
-    found = BY_HAND.fullmatch(text)
-    return (found["file"] or found["name"]) if found else ""
+    .. code-block:: bash
 
-
-def _without(text: str, name: str) -> str:
-    """The text without the stanzas of one interface; every other line stays as it is."""
-    lines = text.splitlines(keepends=True)
-    drop: set[int] = set()
-    for stanza in _stanzas(text):
-        if not _declares(stanza, name):
-            continue
-        span = range(stanza["first"], stanza["last"] + 1)
-        others = [word for word in stanza["words"][1:] if word != name] if _selects(stanza) else []
-        drop.update(span)
-        if others:
-            lines[stanza["first"]] = f"{stanza['keyword']} {' '.join(others)}\n"
-            drop.discard(stanza["first"])
-    kept: list[str] = []
-    for number, line in enumerate(lines):
-        doubled = not line.strip() and (not kept or not kept[-1].strip()) and number - 1 in drop
-        if number not in drop and not doubled:
-            kept.append(line)
-    while len(lines) - 1 in drop and kept and not kept[-1].strip():
-        kept.pop()  # the blank line that stood before the last stanza
-    return "".join(kept)
+        salt '*' tunnel_ifupdown.record he-ipv6
+    """
+    script = 'printf "iface %s inet6 manual\\n" "$1" | ifup --no-scripts --force -i /proc/self/fd/0 "$1"'
+    return [["sh", "-c", script, "ifup", name]]

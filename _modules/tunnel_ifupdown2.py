@@ -1,0 +1,300 @@
+"""
+The tunnel in the configuration of ifupdown2, as Proxmox VE and Cumulus Linux have it. PURE: never accesses the host.
+
+Measured with 3.0.0:
+
+* A stanza ``v4tunnel`` is refused ("unsupported address method"), and ``ifup`` goes on without it.
+* ``ifup`` compares the live interface with the stanza, and does what is missing: what is right already stays as it is.
+* ``ifreload -a`` touches every interface whose stanza has changed, and is never used here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import _dualstack_rooms
+
+with _dualstack_rooms.fresh(__file__):
+    import _dualstack_tunnel_adoption as tunnel_adoption
+    import _dualstack_tunnel_interfaces5 as tunnel_interfaces5
+    import _dualstack_tunnel_stanzas as tunnel_stanzas
+__virtualname__ = "tunnel_ifupdown2"
+
+MAIN, MARK, HEADER = tunnel_interfaces5.MAIN, tunnel_interfaces5.MARK, tunnel_interfaces5.HEADER
+# Where it keeps what it has up: pickled stanzas. The folder is a setting, state_dir of ifupdown2.conf.
+STATES = ("/var/tmp/network/ifstatenew", "/run/network/ifstatenew")
+
+# The words of these files that are shown in changes.
+SHOWN = (
+    "auto iface inet6 static manual use tunnel tunnel-mode sit tunnel-local tunnel-remote tunnel-endpoint tunnel-ttl "
+    "any address netmask gateway metric mtu source source-directory up post-up down ip -6 addr route add replace del "
+    "default from via dev onlink preferred_lft $IFACE echo true /proc/sys/net/ipv6/conf/$IFACE/accept_ra "
+    "unreachable gre without a route"
+).split()
+
+
+def about() -> dict[str, Any]:
+    """
+    How ifupdown2 is recognised on a host.
+
+    Returns the keys of :py:func:`tunnel_ifupdown.about`.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' tunnel_ifupdown2.about
+    """
+    return {
+        "program": "ifup",
+        "arguments": ["--version"],
+        "otherwise": "which reads /etc/network/interfaces differently: the options of the tunnel's stanza are others",
+        "mark": MARK,
+        "words": SHOWN,
+        "carriers": ["sit", "gre"],
+        "evidence": list(STATES),
+        "offers": ["has", "record", "tunnels"],
+        "boot": {
+            "service": "networking",
+            "selected": r"^[ \t]*(?:auto|allow-auto)[ \t](?:.*[ \t])?{}(?:[ \t]|$)",
+            "unless": {
+                "/etc/default/networking": r"^[ \t]*(?:CONFIGURE_INTERFACES=[\"']?no\b|EXCLUDE_INTERFACES=.*\b{}\b)"
+            },
+        },
+    }
+
+
+def recognise(version: str) -> str:
+    """
+    Which implementation of ifup(8) this is.
+
+    version
+        What ``ifup --version`` printed.
+
+    Returns ``ifupdown``, ``ifupdown-ng``, ``ifupdown2`` or ``unknown``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' tunnel_ifupdown2.recognise 'ifupdown2 0'
+    """
+    return tunnel_interfaces5.implementation(version, {"ifupdown2": "ifupdown2"})
+
+
+def roots(name: str) -> list[str]:
+    """
+    The files to begin reading with; :py:func:`includes` leads to the others.
+
+    name
+        The interface name.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' tunnel_ifupdown2.roots he-ipv6
+    """
+    return [MAIN, tunnel_interfaces5.own_file(name)]
+
+
+def includes(path: str, text: str) -> list[list[str]]:
+    """
+    The files that a file includes.
+
+    path
+        The file's own path; relative patterns start in its folder.
+    text
+        Its content.
+
+    Returns a list of pairs: a shell pattern for paths, and a regular expression for the last part of the path.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' tunnel_ifupdown2.includes /etc/network/interfaces 'source /etc/network/interfaces.d/*'
+    """
+    return tunnel_interfaces5.includes(path, text)
+
+
+def files(tunnel: dict[str, Any]) -> dict[str, str]:
+    """
+    The file of a tunnel, as text.
+
+    tunnel
+        In canonical form (:py:func:`tunnel_sit.canonical`), its ``local`` an address, or ``any``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' tunnel_ifupdown2.files '{name: he-ipv6, endpoint: 216.66.84.42, local: any, address: "2001:db8::2/64", addresses: [], source: "2001:db8::2", routing: none, ttl: 255, mtu: 1480}'
+    """  # noqa: E501
+    name = tunnel["name"]
+    stanza = [f"auto {name}", f"iface {name} inet6 static"]
+    return {
+        tunnel_interfaces5.own_file(name): HEADER
+        + "\n".join([*stanza, *tunnel_stanzas.lines(tunnel, tunnel_stanzas.IFUPDOWN2, "post-up")])
+        + "\n"
+    }
+
+
+def present(tunnel: dict[str, Any], host: dict[str, str], adopt: bool = False) -> dict[str, str]:
+    """
+    The files of a host on which the tunnel is configured.
+
+    tunnel
+        In canonical form, its ``local`` an address, or ``any``.
+    host
+        The text of every file that ifupdown2 reads on the host, by path.
+    adopt
+        Move hand-written stanzas of this name here, instead of refusing.
+
+    Returns and raises as :py:func:`tunnel_ifupdown.present`.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' tunnel_ifupdown2.present '{name: he-ipv6, endpoint: 216.66.84.42, local: any, address: "2001:db8::2/64", addresses: [], source: "2001:db8::2", routing: none, ttl: 255, mtu: 1480}' '{/etc/network/interfaces: ""}'
+    """  # noqa: E501
+    return tunnel_adoption.present(tunnel["name"], host, adopt, tunnel_stanzas.IFUPDOWN2, tunnel, files(tunnel))
+
+
+def absent(name: str, host: dict[str, str], adopt: bool = False) -> dict[str, str | None]:
+    """
+    The files of a host on which the tunnel is not configured.
+
+    name
+        The interface name.
+    host
+        The text of every file that ifupdown2 reads on the host, by path.
+    adopt
+        Remove hand-written stanzas of this name, too, instead of refusing.
+
+    Returns and raises as :py:func:`tunnel_ifupdown.absent`.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' tunnel_ifupdown2.absent he-ipv6 '{/etc/network/interfaces: ""}'
+    """
+    return tunnel_adoption.absent(name, host, adopt, tunnel_stanzas.IFUPDOWN2)
+
+
+def parse(name: str, host: dict[str, str]) -> dict[str, Any] | None:
+    """
+    The tunnel that the configuration of a host declares.
+
+    name
+        The interface name.
+    host
+        The text of every file that ifupdown2 reads on the host, by path.
+
+    Returns the keys of a tunnel as far as the stanzas have them, or ``None`` if there is no such tunnel.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' tunnel_ifupdown2.parse he-ipv6 \\
+            '{/etc/network/interfaces: "iface he-ipv6 inet6 static\\n tunnel-mode sit\\n tunnel-endpoint 216.66.84.42"}'
+    """
+    return tunnel_stanzas.parse(name, host, tunnel_stanzas.IFUPDOWN2)
+
+
+def tunnels(host: dict[str, str]) -> list[dict[str, Any]]:
+    """
+    All tunnels that the files of a host would make, whatever their names: by stanzas, and by hooks of any interface.
+
+    host
+        The text of every file that ifupdown2 reads on the host, by path.
+
+    Returns what :py:func:`tunnel_ifupdown.tunnels` returns.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' tunnel_ifupdown2.tunnels \\
+            '{/etc/network/interfaces: "iface he-ipv6 inet6 static\\n tunnel-mode sit\\n tunnel-endpoint 216.66.84.42"}'
+    """
+    return tunnel_stanzas.tunnels(host)
+
+
+def up(name: str) -> list[str]:
+    """
+    The command that brings an interface up.
+
+    name
+        The interface name.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' tunnel_ifupdown2.up he-ipv6
+    """
+    return ["ifup", name]
+
+
+def down(name: str) -> list[str]:
+    """
+    The command that takes an interface down, with the configuration of now.
+
+    name
+        The interface name.
+
+    Its exit status means nothing.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' tunnel_ifupdown2.down he-ipv6
+    """
+    return ["ifdown", name]
+
+
+def has(interface: dict[str, Any], evidence: dict[str, str]) -> str:
+    """
+    By what is seen that ifupdown2 has an interface up.
+
+    interface
+        Its ``name``.
+    evidence
+        The texts of the files that :py:func:`about` calls so, by path.
+
+    Returns a sentence; empty if it has not.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' tunnel_ifupdown2.has '{name: eth0}' '{}'
+    """
+    name = interface["name"]
+    # A text of pickle's: its length before it, between bytes that are no UTF-8.
+    entry = f"\udc8c{chr(len(name))}{name}\udc94"
+    for path, text in evidence.items():
+        if entry in text:
+            return f"{path} has {name}"
+    return ""
+
+
+def record(name: str) -> list[list[str]]:
+    """
+    The command by which ifupdown2 knows as up what is up already: its ifup(8) changes nothing that is right.
+
+    name
+        The interface name.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' tunnel_ifupdown2.record he-ipv6
+    """
+    return [["ifup", name]]
