@@ -1,0 +1,478 @@
+"""
+The tunnel in the configuration of netplan, netplan-yaml(5), for both of its renderers. PURE: never accesses the host.
+
+* A tunnel has one file of its own, ``/etc/netplan/60-<name>.yaml``. With systemd-networkd and ``routing: source`` it
+  has another one for its routes, since netplan cannot write these.
+* The tunnel is rendered by what renders the host's own interfaces.
+* NetworkManager cannot make an address deprecated, so none is: the source of connections is in the default route.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import _dualstack_rooms
+from salt.exceptions import CommandExecutionError
+
+with _dualstack_rooms.fresh(__file__):
+    import _dualstack_tunnel_definition as tunnel_definition
+    import _dualstack_tunnel_rendered as tunnel_rendered
+    import _dualstack_tunnel_units as tunnel_units
+    import _dualstack_tunnel_yaml as tunnel_yaml
+
+__virtualname__ = "tunnel_netplan"
+
+FOLDER = "/etc/netplan"
+MARK = "# Managed by Salt (he_tunnel)"
+HEADER = f"{MARK}. Changes here are overwritten: they belong in the pillar, ipv6:tunnel.\n"
+# Another beginning: systemd-networkd is no root, and could not read a file of the mode of the others.
+ROUTES = "/etc/systemd/network/10-netplan-{}.network.d/50-he_tunnel.conf"
+ROUTES_HEADER = "# The tunnel's routes, managed by Salt (he_tunnel): they belong in the pillar, ipv6:tunnel.\n"
+LINKS = "/run/systemd/netif/links/"
+DEVICES = "/run/NetworkManager/devices/"
+KEYFILES = tunnel_rendered.KEYFILES
+
+# The words of these files that are shown in changes.
+SHOWN = (
+    "network version tunnels renderer networkd NetworkManager mode sit local remote ttl mtu accept-ra false "
+    "optional true ipv6-address-generation stable-privacy addresses routes to via metric on-link from "
+    "networkmanager passthrough ip-tunnel type unreachable gre onlink default any Route Destination Source Gateway "
+    "GatewayOnLink yes Metric own tunnel"
+).split()
+
+
+def about() -> dict[str, Any]:
+    """
+    How netplan is recognised on a host.
+
+    Returns the keys of :py:func:`tunnel_ifupdown.about`, and ``mode``, the permissions of a file of its own; ``unit``,
+    one of which has to run; ``evidence``, the files by which :py:func:`has` judges; ``offers``, the functions that not
+    every plug-in has; ``boot``, how an interface comes up at boot; ``fixed``, what is not changed while the tunnel is
+    up; ``deprecates``, that no address is deprecated; and ``settles``, the seconds that it may go on working after a
+    command has returned.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' tunnel_netplan.about
+    """
+    return {
+        "program": "netplan",
+        "arguments": [],  # it is written in Python, and takes a second to say something
+        "otherwise": "which is not netplan.io",
+        "mark": MARK,
+        "mode": 0o600,
+        "words": SHOWN,
+        "unit": ["systemd-networkd.service", "NetworkManager.service"],
+        "evidence": [f"{LINKS}*", f"{DEVICES}*", f"{KEYFILES}*"],
+        "offers": ["has", "changed", "record", "tunnels"],
+        "settles": 10.0,
+        "boot": {
+            "service": "systemd-networkd",
+            "generators": [f"{each}/systemd/system-generators/netplan" for each in ("/usr/lib", "/lib")],
+            "selected": r"^[ \t]*[\"']?{}[\"']?[ \t]*:",
+            "unless": {},
+        },
+        "fixed": ["endpoint", "local", "ttl", "up"],
+        "deprecates": False,
+    }
+
+
+def recognise(version: str) -> str:
+    """
+    Which program this is.
+
+    version
+        What ``netplan info`` printed, or nothing: it is not asked, and there is no other program of this name.
+
+    Returns ``netplan`` or ``unknown``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' tunnel_netplan.recognise 'netplan.io: ...'
+    """
+    return "netplan" if not version or "netplan.io" in version else "unknown"
+
+
+def has(interface: dict[str, Any], evidence: dict[str, str]) -> str:
+    """
+    By what is seen that an interface is configured by what netplan has generated.
+
+    interface
+        Its ``name`` and its ``index``.
+    evidence
+        The texts of the files that :py:func:`about` names, by path.
+
+    Returns a reason; empty if it is not.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' tunnel_netplan.has '{name: eth0, index: 2}' '{}'
+    """
+    name, index = interface["name"], interface["index"]
+    state = _assigned(evidence.get(f"{LINKS}{index}", ""))
+    file = state.get("NETWORK_FILE", "")
+    if file.startswith(tunnel_units.NETPLAN) and state.get("ADMIN_STATE") != "unmanaged":
+        return f"systemd-networkd has {name} by {file}"
+    device = _assigned(evidence.get(f"{DEVICES}{index}", ""))
+    if device.get("managed") == "true" and device.get("connection-uuid"):
+        for path, text in evidence.items():
+            keyfile = _assigned(text)
+            theirs = keyfile.get("interface-name") or path.removeprefix(KEYFILES).removesuffix(".nmconnection")
+            # One that NetworkManager has written itself is named by its identifier, and may have no interface's name.
+            same = keyfile.get("uuid") == device["connection-uuid"]
+            if path.startswith(KEYFILES) and (theirs == name or same):
+                return f"NetworkManager has {name} by {path}"
+    return ""
+
+
+def _assigned(text: str) -> dict[str, str]:
+    return dict(line.partition("=")[::2] for line in text.splitlines())
+
+
+def up(name: str) -> list[list[str]]:
+    """
+    The command that brings up an interface that does not exist.
+
+    name
+        The interface name.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' tunnel_netplan.up he-ipv6
+    """
+    return tunnel_rendered.up(name)
+
+
+def down(name: str) -> list[list[str]]:
+    """
+    The command that takes an interface down.
+
+    name
+        The interface name.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' tunnel_netplan.down he-ipv6
+    """
+    return tunnel_rendered.down(name)
+
+
+def changed(name: str) -> list[list[str]]:
+    """
+    The command by which the renderer takes changed files into account: other interfaces stay as they are.
+
+    name
+        The interface name.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' tunnel_netplan.changed he-ipv6
+    """
+    return tunnel_rendered.changed(name)
+
+
+def record(name: str) -> list[list[str]]:
+    """
+    The command by which the renderer makes an interface its own that is up already. NetworkManager has to make it anew.
+
+    name
+        The interface name.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' tunnel_netplan.record he-ipv6
+    """
+    return tunnel_rendered.record(name)
+
+
+def roots(name: str) -> list[str]:
+    """
+    The files to begin reading with, as patterns of paths.
+
+    name
+        The interface name.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' tunnel_netplan.roots he-ipv6
+    """
+    folders = [each for each in tunnel_yaml.FOLDERS if each != "/lib/netplan"]  # a link to that in /usr
+    own = [_own_file(name)] if name else []
+    return [*own, *(f"{folder}/*{tunnel_yaml.SUFFIX}" for folder in folders), ROUTES.format(name or "*")]
+
+
+def _own_file(name: str) -> str:
+    return f"{FOLDER}/60-{name}{tunnel_yaml.SUFFIX}"
+
+
+def includes(path: str, text: str) -> list[list[str]]:
+    """
+    The files that a file includes: none.
+
+    path
+        The file's own path.
+    text
+        Its content.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' tunnel_netplan.includes /etc/netplan/01-netcfg.yaml ''
+    """
+    return []
+
+
+def parse(name: str, host: dict[str, str]) -> dict[str, Any] | None:
+    """
+    The tunnel that the configuration of a host declares.
+
+    name
+        The interface name.
+    host
+        The text of every file that netplan reads on the host, by path.
+
+    Returns the keys of a tunnel as far as the files have them, or ``None`` if there is no such tunnel. Raises
+    ``CommandExecutionError`` for a file that netplan cannot read.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' tunnel_netplan.parse he-ipv6 \\
+            '{/etc/netplan/he.yaml: "network: {tunnels: {he-ipv6: {mode: sit, remote: 216.66.84.42}}}"}'
+    """
+    path = ROUTES.format(name)
+    found = tunnel_definition.read(name, host, tunnel_units.lines(path, host.get(path, "")))
+    own = host.get(_own_file(name), "")
+    if found is not None and found["routing"] == "none" and own.startswith(MARK):
+        found.update(tunnel_units.remembered(own))
+    return found
+
+
+def tunnels(host: dict[str, str]) -> list[dict[str, Any]]:
+    """
+    All tunnels of whatever name and kind in the host's files.
+
+    host
+        The text of every file that netplan reads on the host, by path.
+
+    Returns for each its ``name``, ``kind``, ``endpoint``, ``local``, ``place`` (a file and a line), and whether it is
+    ``ours``. Raises ``CommandExecutionError`` for a file that netplan cannot read.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' tunnel_netplan.tunnels '{}'
+    """
+    found = []
+    for name, each in tunnel_definition.defined(host).items():
+        said = {key: tunnel_yaml.text(value) for key, value in each.data.items()}
+        peers = [tunnel_yaml.mapping(peer) for peer in tunnel_yaml.items(each.data.get("peers"))]
+        ends = [tunnel_yaml.text(peer.get("endpoint")) for peer in peers]
+        found.append(
+            {
+                "name": name,
+                "kind": said.get("mode") or "sit",
+                "endpoint": _end(said.get("remote") or next((end for end in ends if end), "")),
+                "local": _end(said.get("local", "")),
+                "place": f"{each.place.path}, line {each.place.line}",
+                "ours": host[each.place.path].startswith(MARK),
+            }
+        )
+    return found
+
+
+def _end(text: str) -> str:
+    return "any" if text in tunnel_definition.ANY else text
+
+
+def files(tunnel: dict[str, Any]) -> dict[str, str]:
+    """
+    The files of a tunnel, as text, where systemd-networkd is the renderer.
+
+    tunnel
+        In canonical form (:py:func:`tunnel_sit.canonical`), its ``local`` an address, or ``any``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' tunnel_netplan.files '{name: he-ipv6, endpoint: 216.66.84.42, local: 46.105.5.1, address: "2001:db8::2/64", addresses: [], source: "2001:db8::2", routing: none, routes: [], unreachable: [], carrier: sit, ttl: 255, mtu: 1480}'
+    """  # noqa: E501
+    return {path: text for path, text in _files(tunnel, tunnel_definition.NETWORKD).items() if text is not None}
+
+
+def _files(tunnel: dict[str, Any], renderer: str) -> dict[str, str | None]:
+    name, source = tunnel["name"], tunnel["source"]
+    networkd = renderer == tunnel_definition.NETWORKD
+    # netplan of Debian 12 insists on a `local`; this is any.
+    local = "0.0.0.0" if tunnel["local"] == "any" else tunnel["local"]
+    said = [f"renderer: {renderer}", f"mode: {tunnel['carrier']}", f"local: {local}"]
+    said += [f"remote: {tunnel['endpoint']}", f"ttl: {tunnel['ttl']}"]
+    # NetworkManager's MTU has to be passed through: netplan writes it where it has no effect on a tunnel.
+    said += [f"mtu: {tunnel['mtu']}"] if networkd else ["ipv6-address-generation: stable-privacy"]
+    # A broker that does not answer must not delay the boot.
+    said += [*tunnel_units.unrouted(tunnel), "accept-ra: false", "optional: true", "addresses:"]
+    # Of several, NetworkManager makes the kernel take the first one.
+    addresses = sorted([tunnel["address"], *tunnel["addresses"]], key=lambda each: each.partition("/")[0] != source)
+    for each in addresses:
+        said.append(f'  - "{each}"{f"  {tunnel_definition.OWN}" if each == tunnel["address"] else ""}')
+    routes = [dict(zip(words[1::2], words[2::2])) for words in (each.split() for each in tunnel["routes"])]
+    refusing = [(each.split()[1], each.split()[3]) for each in tunnel["unreachable"]]
+    said += ["routes:"] if tunnel["routing"] == "default" or (refusing and networkd) else []
+    if tunnel["routing"] == "default":
+        said += ['  - to: "::/0"', f'    via: "{routes[0]["via"]}"', f"    metric: {routes[0]['metric']}"]
+        said += ["    on-link: true", f'    from: "{source}"']
+        routes = []
+    for prefix, metric in refusing if networkd else ():
+        said += [f'  - to: "{prefix}"', "    type: unreachable", f"    metric: {metric}"]
+    if not networkd:
+        said += ["networkmanager:", "  passthrough:", f'    ip-tunnel.mtu: "{tunnel["mtu"]}"']
+        first = 2 if tunnel["routing"] == "default" else 1  # netplan numbers its own
+        for number, (prefix, metric) in enumerate(refusing, first + len(routes)):
+            said.append(f'    ipv6.route{number}: "{prefix},::,{metric}"')
+            said.append(f'    ipv6.route{number}_options: "type=unreachable"')
+        for number, route in enumerate(routes, first):
+            said.append(f'    ipv6.route{number}: "::/0,{route["via"]},{route["metric"]}"')
+            said.append(f'    ipv6.route{number}_options: "onlink=true,from={route["from"]}"')
+        routes = []
+    text = "".join(f"      {line}\n" for line in said)
+    lines = [line for route in routes for line in _route(route)]
+    return {
+        _own_file(name): f"{HEADER}network:\n  version: 2\n  tunnels:\n    {name}:\n{text}",
+        ROUTES.format(name): f"{ROUTES_HEADER}{chr(10).join(lines)}\n" if lines else None,
+    }
+
+
+def _route(said: dict[str, str]) -> list[str]:
+    """A route that netplan cannot write: its `from` is the address that packets get, not the one that they have."""
+    lines = ["[Route]", "Destination=::/0", f"Source={said['from']}", f"Gateway={said['via']}"]
+    return [*lines, "GatewayOnLink=yes", f"Metric={said['metric']}"]
+
+
+def present(tunnel: dict[str, Any], host: dict[str, str], adopt: bool = False) -> dict[str, str | None]:
+    """
+    The files of a host on which the tunnel is configured.
+
+    tunnel
+        In canonical form, its ``local`` an address, or ``any``.
+    host
+        The text of every file that netplan reads on the host, by path.
+    adopt
+        Move hand-written definitions of this name here, instead of refusing.
+
+    Returns the new text of every file that matters, ``None`` for one that is removed. Raises ``CommandExecutionError``
+    if the name is configured elsewhere and may not be moved, if moving would lose a line, and for a file that netplan
+    cannot read.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' tunnel_netplan.present '{name: he-ipv6, endpoint: 216.66.84.42, local: 46.105.5.1, address: "2001:db8::2/64", addresses: [], source: "2001:db8::2", routing: none, routes: [], unreachable: [], carrier: sit, ttl: 255, mtu: 1480}' '{}'
+    """  # noqa: E501
+    name = tunnel["name"]
+    texts = _files(tunnel, tunnel_definition.renderer(name, host, _own_file(name)))
+    result = {**_without_foreign(name, host, adopt, tunnel), **texts}
+    return {path: text for path, text in result.items() if text is not None or path in host}
+
+
+def absent(name: str, host: dict[str, str], adopt: bool = False) -> dict[str, str | None]:
+    """
+    The files of a host on which the tunnel is not configured.
+
+    name
+        The interface name.
+    host
+        The text of every file that netplan reads on the host, by path.
+    adopt
+        Remove hand-written definitions of this name, too, instead of refusing.
+
+    Returns the new text of every file that matters, ``None`` for one that is removed. Raises ``CommandExecutionError``
+    as :py:func:`present` does.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' tunnel_netplan.absent he-ipv6 '{}'
+    """
+    own = {_own_file(name): MARK, ROUTES.format(name): ROUTES_HEADER}
+    ours: dict[str, str | None] = {path: None for path, mark in own.items() if host.get(path, "").startswith(mark)}
+    return {**ours, **_without_foreign(name, host, adopt)}
+
+
+def _without_foreign(
+    name: str, host: dict[str, str], adopt: bool, tunnel: dict[str, Any] | None = None
+) -> dict[str, str | None]:
+    """The files with definitions of this name that are not ours, without them; raises if they have to stay."""
+    own, result, problems = _own_file(name), {}, []
+    for path in tunnel_yaml.order(host):
+        if path == own and host[path].startswith(MARK):
+            continue
+        found = tunnel_definition.defined({path: host[path]}).get(name)
+        if found is None:
+            if path == own:
+                problems.append(f"{own} is not managed by he_tunnel and is not about {name}; rename it")
+            continue
+        problem = _problem(name, found, path, adopt, tunnel)
+        if problem:
+            problems.append(problem)
+            continue
+        result[path] = tunnel_yaml.without(path, host[path], ("network", "tunnels", _key(name, path, host)))
+        if path == own and result[path] is not None:
+            problems.append(f"{own} is not managed by he_tunnel and holds more than {name}; rename it")
+    routes = ROUTES.format(name)
+    if routes in host and not host[routes].startswith(ROUTES_HEADER):
+        problems.append(f"{routes} is not managed by he_tunnel; rename it")
+    if problems:
+        raise CommandExecutionError("\n".join(problems))
+    return result
+
+
+def _key(name: str, path: str, host: dict[str, str]) -> str:
+    """By what the file itself calls the definition, which may not be the interface's name."""
+    found = tunnel_yaml.mapping(tunnel_yaml.tree(path, host[path]), "network", "tunnels")
+    return (
+        name if name in found else next(key for key in found if name in tunnel_definition.defined({path: host[path]}))
+    )
+
+
+def _problem(name: str, found: tunnel_yaml.Value, path: str, adopt: bool, tunnel: dict[str, Any] | None) -> str:
+    """Why a definition cannot be removed for ours to take its place."""
+    if not adopt:
+        return (
+            f"{name} is already configured in {path}, line {found.place.line}, and not by he_tunnel; "
+            f"'adopt: true' lets he_tunnel take it over, from there to {_own_file(name)}"
+        )
+    if not path.startswith(f"{FOLDER}/"):
+        return f"{name} cannot be adopted from {path}: it is not in {FOLDER}, and would come back"
+    lost = tunnel_definition.lost(found, tunnel)
+    said = ", ".join(
+        f"{leaf.place.line} ({'.'.join(leaf.keys) or leaf.text}{f': another {key}' if key else ''})"
+        for leaf, key in lost
+    )
+    if said:
+        return (
+            f"{name} cannot be adopted from {path}: these lines would be lost: {said}. Remove them, or declare what "
+            "they say"
+        )
+    return ""
