@@ -4,6 +4,7 @@ The tunnel of the next boot beside the live one: whether the files describe it, 
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -52,7 +53,10 @@ def look(tunnel: Mapping[str, Any], stacks: tunnel_stack.Stacks) -> converge.Fin
         return boot_verdict.of("", problems, [unknown])
     problems += _left_out(name, boot, reached, stack)
     service = boot["service"]
+    generator = next((each for each in boot.get("generators", []) if os.access(each, os.X_OK)), "")
     start = boot_units.start([f"{service}.service"], service)
+    if generator and boot_units.inits() == [boot_units.SYSTEMD]:
+        start = boot_units.Start(True, f"{generator} starts what its files need")
     if start.starts is False:
         problems.append(f"{start.why}: nothing brings {name} up at boot: {boot_units.advice(service)}")
     untried = [f"whether the boot brings {name} up is not known: {start.why}"] if start.starts is None else []

@@ -30,12 +30,18 @@ class _AboutStack(TypedDict):
     otherwise: str  # why another implementation of the program does not work; ends a sentence
 
 
-class Boot(TypedDict):
+class _Boot(TypedDict):
     """How a boot brings an interface up; ``{}`` in an expression stands for its name."""
 
     service: str  # that does it, as a unit of systemd and as a script
     selected: str  # what a line of the stack's files has to match
     unless: dict[str, str]  # files, and what none of their lines may match
+
+
+class Boot(_Boot, total=False):
+    """The same, and what not every plug-in has."""
+
+    generators: list[str]  # of systemd, one of which starts the service because of the files
 
 
 class AboutStack(_AboutStack, total=False):
@@ -44,7 +50,15 @@ class AboutStack(_AboutStack, total=False):
     boot: Boot
 
     mark: str  # what a file of this project's own begins with: its permissions are managed, too
+    mode: int  # the permissions of such a file; by default 0644
     words: list[str]  # of its files that are about tunnels, and no secrets: they are shown in changes
+    carriers: list[str]  # the kinds of tunnels that it can make; by default sit alone
+    offers: list[str]  # the functions of it that not every plug-in has
+    unit: str | list[str]  # of systemd, that has to run for the stack to do anything; or several, one of which has to
+    evidence: list[str]  # patterns of the files by which `has` judges: they show what the stack has up now
+    settles: float  # seconds that the stack may go on working after one of its commands has returned
+    deprecates: bool  # whether addresses can be deprecated in its files; if not, it chooses the source otherwise
+    fixed: list[str]  # of endpoint, local, ttl, mtu: what it does not accept when others change it in place
 
 
 class Stack(Protocol):
@@ -57,7 +71,7 @@ class Stack(Protocol):
         """The name of the stack whose program printed this; the stack's own, or another."""
 
     def roots(self, name: str) -> list[str]:
-        """The files to begin reading with: the stack's own, and that of an interface."""
+        """The files to begin reading with, or patterns: the stack's own, and that of an interface."""
 
     def includes(self, path: str, text: str) -> list[list[str]]:
         """What a file includes: pairs of a pattern of paths, and an expression that the names have to match."""
@@ -74,11 +88,46 @@ class Stack(Protocol):
     def absent(self, name: str, host: dict[str, str], adopt: bool = False) -> Mapping[str, str | None]:
         """The files that change to remove it; ``None`` for one that is deleted."""
 
-    def up(self, name: str) -> list[str]:
-        """The command that brings an interface up, which may be recorded as up."""
+    def up(self, name: str) -> list[str] | list[list[str]]:
+        """The command that brings an interface up, which may be recorded as up; or several, in this order."""
 
-    def down(self, name: str) -> list[str]:
-        """The command that takes an interface down. Its exit status is ignored."""
+    def down(self, name: str) -> list[str] | list[list[str]]:
+        """The command that takes an interface down, or several. Their exit status is ignored."""
+
+    # What not every plug-in has, and `about` has to name in `offers`:
+
+    def has(self, interface: dict[str, Any], evidence: dict[str, str]) -> str:
+        """
+        By what is seen that the stack has this interface up (its `name`, `index`), of the texts of the files that
+        `about` calls evidence; empty if it has not. Whoever has the host's own interfaces configures the tunnel, and
+        a tunnel that is up without being known to its stack is made known.
+        """
+
+    def changed(self, name: str) -> list[list[str]]:
+        """The commands by which the stack takes changed files into account, the interface being up and staying so."""
+
+    def record(self, name: str) -> list[list[str]]:
+        """The commands by which it knows an interface as up that is up already, as its files say."""
+
+    def tunnels(self, host: dict[str, str]) -> list[dict[str, Any]]:
+        """
+        All tunnels of whatever name and kind in the host's files: `name`, `kind` (sit, gre, 6to4, ...), `endpoint`,
+        `local` (`any` where it is not given), `place` (`path, line 7`), and whether the file is `ours`.
+        """
+
+
+def commands(words: Sequence[str] | Sequence[Sequence[str]]) -> list[list[str]]:
+    """
+    The commands of a stack, as a list of them.
+
+    words
+        One, as its words, or several.
+    """
+    return (
+        [[each for each in words if isinstance(each, str)]]
+        if words and isinstance(words[0], str)
+        else [list(each) for each in words]
+    )
 
 
 class Service(Protocol):

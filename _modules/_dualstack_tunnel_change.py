@@ -3,28 +3,33 @@ Changes of this host's 6in4 tunnel: planned, applied, and undone.
 
 A plan has the keys that :py:mod:`converge` reads, ``changes`` and ``warnings``, and those that :py:func:`apply` and
 :py:func:`undo` need: ``name``; ``files``, their old and new texts; the current interface (``live``) and the wanted one
-(``target``); and the stack's commands, ``up`` and ``down``.
+(``target``); and the commands of the stack, and of those from which the tunnel moves to it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
 import shlex
+import time
 from collections.abc import Mapping
 from typing import Any
 
+import _dualstack_broker_complete as broker_complete
 import _dualstack_converge as converge
 import _dualstack_dns_memory as dns_memory
 import _dualstack_host_commands as host_commands
 import _dualstack_host_files as host_files
 import _dualstack_host_sysctl as host_sysctl
+import _dualstack_plugins as plugins
 import _dualstack_transaction_journal as transaction_journal
 import _dualstack_secrets_said as secrets_said
 import _dualstack_secrets_shown as secrets_shown
 import _dualstack_tunnel_advertisements as tunnel_advertisements
 import _dualstack_tunnel_host as tunnel_host
 import _dualstack_tunnel_interface as tunnel_interface
+import _dualstack_tunnel_others as tunnel_others
 import _dualstack_tunnel_sit as tunnel_sit
 import _dualstack_tunnel_stack as tunnel_stack
 import _dualstack_tunnel_surroundings as tunnel_surroundings
@@ -37,6 +42,7 @@ BOUND = 360.0  # seconds for all of it
 MODE = 0o644  # of a file of our own
 WORDS = (*tunnel_sit.DEFAULTS, *tunnel_sit.REQUIRED, "source")  # that a diff shows, whatever the stack
 PATIENCE = 120  # seconds; a hook of ifup's may hang
+LOOK = 0.1  # seconds between two looks at an interface on which a stack works
 
 
 def wanted(tunnel: Mapping[str, Any], stacks: tunnel_stack.Stacks) -> dict[str, Any]:
@@ -50,6 +56,7 @@ def wanted(tunnel: Mapping[str, Any], stacks: tunnel_stack.Stacks) -> dict[str, 
 
     Raises ``SaltInvocationError`` with all errors in it.
     """
+    tunnel = broker_complete.recalled(tunnel)
     problems = tunnel_stack.errors(tunnel, stacks)
     if problems:
         raise SaltInvocationError("\n".join(problems))
@@ -84,17 +91,42 @@ def plan_present(
     tunnel_surroundings.check_ipv6(complete["name"], promised or {})
     seen = tunnel_host.look(complete["name"], complete["stack"], stacks)
     tunnel_surroundings.check_stack(seen)
-    tunnel_surroundings.check_kernel(seen)
-    tunnel_surroundings.check_interface(seen)
-    route = tunnel_host.route_to(complete["endpoint"])
-    complete = tunnel_host.resolved(complete, route)
+    tunnel_surroundings.check_carrier(complete, seen)
+    tunnel_surroundings.check_kernel(seen, complete["carrier"])
+    tunnel_surroundings.check_interface(seen, complete["carrier"])
+    complete, shared = tunnel_surroundings.beside_lan(complete, seen)
+    tunnel_surroundings.check_local(complete, seen)
+    route = tunnel_host.route_to(complete["endpoint"], complete["local"])
+    tunnel_surroundings.check_tunnels(complete, seen, tunnel_others.found(seen.links, stacks))
     tunnel_surroundings.check_others(complete, seen)
-    warnings = tunnel_surroundings.warnings(complete, seen, route["dev"])
-    files = seen.configuration.plugin.present(complete, seen.configuration.files, adopt=complete["adopt"])
-    target, kept = _renumbered(seen, tunnel_interface.wanted(complete))
+    warnings = [*shared, *tunnel_surroundings.warnings(complete, seen, route)]
+    files = seen.configuration.plugin.present(filed(complete), seen.configuration.files, adopt=complete["adopt"])
+    target, kept = _renumbered(seen, tunnel_interface.wanted(complete, seen.configuration.deprecates))
     warnings += kept
     warnings += tunnel_way_back.check(seen.name, seen.live, target, peers)
-    return _plan(seen, files, target, warnings)
+    return _plan(seen, {**_left(seen, complete["adopt"], filed(complete)), **files}, target, warnings)
+
+
+def filed(tunnel: dict[str, Any]) -> dict[str, Any]:
+    """
+    A tunnel as files have it: without an address of the moment.
+
+    tunnel
+        In canonical form.
+    """
+    return tunnel if tunnel["local"] != tunnel_stack.AUTO else {**tunnel, "local": tunnel_interface.ANY}
+
+
+def _left(seen: tunnel_host.Sight, adopt: bool, wanted: dict[str, Any] | None = None) -> dict[str, str | None]:
+    """The files from which the tunnel goes, those of other stacks than its own: two would bring it up."""
+    for each in seen.configuration.former:
+        if wanted is not None and adopt:
+            each.plugin.present(wanted, each.files, adopt=adopt)  # refuses where a line would be lost
+    return {
+        path: text
+        for each in seen.configuration.former
+        for path, text in each.plugin.absent(seen.name, each.files, adopt=adopt).items()
+    }
 
 
 def plan_absent(
@@ -104,7 +136,7 @@ def plan_absent(
     What has to change to remove a tunnel. Changes nothing.
 
     tunnel
-        As a user wrote it. Only its ``name``, ``stack`` and ``adopt`` are used.
+        As a user wrote it. Only its ``name``, ``stack``, ``adopt`` and ``carrier`` are used.
     stacks
         The available network stacks.
     peers
@@ -113,12 +145,14 @@ def plan_absent(
     Raises ``SaltInvocationError`` for bad input and ``CommandExecutionError`` where that interface is not a tunnel, not
     ours to remove, or the only way to somebody who manages this host.
     """
-    given = {key: tunnel[key] for key in ("name", "stack", "adopt") if tunnel.get(key) is not None}
+    given = {key: tunnel[key] for key in ("name", "stack", "adopt", "carrier") if tunnel.get(key) is not None}
     tunnel_stack.check(given, stacks)
     complete = {**tunnel_sit.DEFAULTS, **given}
     seen = tunnel_host.look(complete["name"], complete["stack"], stacks)
-    tunnel_surroundings.check_interface(seen)
+    tunnel_surroundings.check_interface(seen, complete["carrier"])
+    tunnel_surroundings.check_makers(seen, tunnel_others.found(seen.links, stacks))
     files = seen.configuration.plugin.absent(seen.name, seen.configuration.files, adopt=complete["adopt"])
+    files = {**_left(seen, complete["adopt"]), **files}
     return _plan(seen, files, None, tunnel_way_back.check(seen.name, seen.live, None, peers))
 
 
@@ -139,34 +173,67 @@ def _renumbered(seen: tunnel_host.Sight, target: tunnel_host.Interface) -> tuple
 def _plan(
     seen: tunnel_host.Sight, files: Mapping[str, str | None], target: dict[str, Any] | None, warnings: list[str]
 ) -> converge.Plan:
-    before, plugin = seen.configuration.files, seen.configuration.plugin
+    stack, former = seen.configuration, seen.configuration.former
+    # Those that had it before, and the one that has it then.
+    every = [*former, tunnel_stack.Former(stack.stack, stack.plugin, stack.files)]
+    before = {path: text for each in every for path, text in each.files.items()}
+    abouts = [each.plugin.about() for each in every]
     edits: host_files.Edits = {}
-    about = plugin.about()
-    mark = about.get("mark", "")
-    own = {path: text for path, text in before.items() if mark and text.startswith(mark)}
+    # Several stacks have the same mark: whose a file is, says who reads it. One that is new is of the last.
+    owners = {path: about for each, about in zip(every, abouts) for path in each.files}
+    own = {path: text for path, text in before.items() if _mode(text, owners[path])}
     for path, text in {**own, **files}.items():  # our own file even if its text is right: its mode may not be
-        ours = mark and text is not None and text.startswith(mark)
-        edits.update(host_files.edit(path, before.get(path), text, MODE if ours else None))
-    known = _known(about, seen.name, edits)
+        edits.update(host_files.edit(path, before.get(path), text, _mode(text, owners.get(path, abouts[-1]))))
+    known = [word for each in abouts for word in _known(each, seen.name, edits)]
     changes = {"files": {path: _shown(edit, known) for path, edit in edits.items()}} if edits else {}
     settings, said = _settings(seen, target)
+    about, here = abouts[-1], plugins.commands
+    record = tunnel_host.record(seen, target is not None)
+    differences = tunnel_interface.differences(seen.live, target)
+    in_place = (
+        tunnel_interface.changeable(seen.live, target)
+        and not former
+        and not differences.get("link", {}).keys() & {*about.get("fixed", [])}
+        and not (record and "record" not in about.get("offers", []))
+    )
+    offered = about.get("offers", [])
+    # Where no address is deprecated, their order decides, and only the stack can restore that.
+    asked = edits or (differences.get("addresses") and not stack.deprecates)
     return {
         "name": seen.name,
-        "changes": {
-            **changes,
-            **tunnel_interface.differences(seen.live, target),
-            **({"settings": settings} if settings else {}),
-        },
+        "changes": {**changes, **differences, **({"settings": settings} if settings else {}), **record},
         "settings": settings,
         "settled": False,  # whether they may have been made
         "warnings": [*warnings, *said],
         "files": edits,
         "live": seen.live,
         "target": target,
-        "up": plugin.up(seen.name),
-        "down": plugin.down(seen.name),
+        "in_place": in_place,  # otherwise it is taken down, if it is up, and brought up
+        "up": here(stack.plugin.up(seen.name)),
+        "down": here(stack.plugin.down(seen.name)),
+        # Of the stack that has it now, which may be another one.
+        "was": [[here(each.plugin.up(seen.name)), here(each.plugin.down(seen.name))] for each in every],
+        "changed": here(stack.plugin.changed(seen.name)) if asked and "changed" in offered else [],
+        # By these, those that had it before forget what is in their files no longer.
+        "left": [
+            command
+            for each in former
+            if "changed" in each.plugin.about().get("offers", [])
+            for command in here(each.plugin.changed(seen.name))
+        ],
+        "record": here(stack.plugin.record(seen.name)) if record and "record" in offered else [],
+        # By which the stack that has it up now knows it again, if it is put back by others.
+        "known": here(stack.plugin.record(seen.name)) if stack.known and "record" in offered and not former else [],
+        "settles": float(about.get("settles", 0.0)),  # seconds
         "touched": False,  # whether the interface may have been changed
     }
+
+
+def _mode(text: str | None, about: Mapping[str, Any]) -> int | None:
+    """The permissions of a file of our own; of others they stay."""
+    if about.get("mark") and text is not None and text.startswith(about["mark"]):
+        return int(about.get("mode", MODE))
+    return None
 
 
 def _settings(seen: tunnel_host.Sight, target: dict[str, Any] | None) -> tuple[dict[str, Any], list[str]]:
@@ -215,13 +282,17 @@ def before(plan: converge.Plan) -> list[transaction_journal.Image]:
         transaction_journal.Image(("parameter", host_sysctl.place(each), change["old"]))
         for each, change in plan["settings"].items()
     ]
-    if not tunnel_interface.differences(live, target):
+    if not tunnel_interface.differences(live, target) and plan["in_place"]:
         return parameters
-    back = tunnel_interface.commands(name, target, live)
-    flags = ["yes" if each else "no" for each in (live is not None, tunnel_interface.changeable(live, target))]
-    stack = [shlex.join(plan[each]) for each in ("up", "down")]
+    back = tunnel_interface.commands(name, target, live) if plan["in_place"] else tunnel_interface.again(name, live)
+    flags = ["yes" if each else "no" for each in (live is not None, plan["in_place"])]
+    stack = [_in_sh(plan["was"][0][0]), _in_sh([*plan["down"], *plan["was"][0][1]])]
     text = "".join(f"{shlex.join(each)}\n" for each in back)
     return [transaction_journal.Image(("link", name, *flags, *stack), {"link": text}), *parameters]
+
+
+def _in_sh(commands: list[list[str]]) -> str:
+    return "; ".join(shlex.join(each) for each in commands)
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -243,18 +314,52 @@ def apply(plan: converge.Plan) -> None:
     if tunnel_host.live(name) != live:
         raise host_files.Moved(f"the interface {name}", "link", "addresses", "routes")
     plan["touched"] = True
-    if tunnel_interface.changeable(live, target):
+    if plan["in_place"]:
         host_files.write(plan["files"])
-        _carry_out(tunnel_interface.commands(name, live, target))
+        _change(plan)
         plan["settled"] = True
         tunnel_advertisements.settle(plan["settings"])
         return
-    if live is not None or target is None:
+    if live is not None or target is None or plan["was"][:-1]:
         _take_down(plan)
     host_files.write(plan["files"])
-    if target is not None:
-        _bring_up(plan)
-        _quieten(plan)
+    _run(plan["left"])
+    if target is None:
+        _run(plan["changed"])
+        _carry_out(tunnel_interface.commands(name, tunnel_host.live(name), None))  # a stack may have made it anew
+        return
+    _bring_up(plan)
+    _quieten(plan)
+
+
+def _change(plan: converge.Plan) -> None:
+    """What the stack does not do itself when its files have changed is done after it."""
+    name, target = plan["name"], plan["target"]
+    if plan["changed"]:
+        _run(plan["changed"])
+        _await(plan)
+    _carry_out(tunnel_interface.commands(name, tunnel_host.live(name), target))
+    for each in plan["record"]:
+        said = host_commands.run(each, PATIENCE)
+        if said.retcode:
+            raise CommandExecutionError(said.sentence)
+
+
+def _run(commands: list[list[str]]) -> None:
+    """Commands whose exit status tells nothing: the live interface does."""
+    for each in commands:
+        with contextlib.suppress(host_commands.NotInstalled):  # of a stack from which the host has gone
+            host_commands.run(each, PATIENCE)
+
+
+def _await(plan: converge.Plan) -> dict[str, Any]:
+    """Give the stack its time; what still differs then."""
+    end = time.monotonic() + plan["settles"]
+    while True:
+        left = tunnel_interface.differences(tunnel_host.live(plan["name"]), plan["target"])
+        if not left or time.monotonic() >= end:
+            return left
+        time.sleep(LOOK)
 
 
 def _quieten(plan: converge.Plan) -> None:
@@ -282,33 +387,46 @@ def undo(plan: converge.Plan) -> list[converge.Step]:
 
 def _take_down_again(plan: converge.Plan) -> None:
     """What cannot be changed back in place is taken down with the configuration by which it came up."""
-    if not tunnel_interface.changeable(tunnel_host.live(plan["name"]), plan["live"]):
-        _take_down(plan)  # even if there is no interface: ifupdown may have a record of one
+    now = tunnel_host.live(plan["name"])
+    if not (plan["in_place"] and tunnel_interface.changeable(now, plan["live"])):
+        _run(plan["down"])  # even if there is no interface: ifupdown may have a record of one
+        _carry_out(tunnel_interface.commands(plan["name"], tunnel_host.live(plan["name"]), None))
 
 
 def _bring_back(plan: converge.Plan) -> None:
     name, before = plan["name"], plan["live"]
+    if not plan["in_place"] and (before is None or plan["was"][:-1]):
+        _run(plan["changed"])  # it forgets what was in its files in the meantime
     if before is not None and tunnel_host.live(name) is None:
-        # Whether it works or not: the stack has to record the interface again, the rest is restored below.
-        host_commands.run(plan["up"], PATIENCE)
+        # Whether it works or not: a hook of the stack's may fail, and it has to know the interface all the same.
+        _run(plan["was"][0][0])
+        _await({**plan, "target": before})
+        _carry_out(tunnel_interface.commands(name, tunnel_host.live(name), before))
+        _run(plan["known"])
+    elif plan["in_place"]:
+        _run(plan["changed"])
+        _await({**plan, "target": before})
     _carry_out(tunnel_interface.commands(name, tunnel_host.live(name), before))
 
 
 def _take_down(plan: converge.Plan) -> None:
     """The stack's own command first, since it keeps a record; then the device, since its exit status is unreliable."""
-    name = plan["name"]
-    host_commands.run(plan["down"], PATIENCE)
-    _carry_out(tunnel_interface.commands(name, tunnel_host.live(name), None))
+    for _, down in plan["was"]:
+        _run(down)
+    _carry_out(tunnel_interface.commands(plan["name"], tunnel_host.live(plan["name"]), None))
 
 
 def _bring_up(plan: converge.Plan) -> None:
     """Bring the interface up; only the live interface shows whether that worked."""
     texts = [text for each in plan["files"].values() for text in (each.old, each.new) if text]
     secrets = secrets_said.of(texts)
-    said = host_commands.run(plan["up"], PATIENCE, hide=lambda text: secrets_said.without(text, secrets))
-    left = tunnel_interface.differences(tunnel_host.live(plan["name"]), plan["target"])
-    if said.retcode or left:
-        lines = [said.sentence]
+    said = [
+        host_commands.run(each, PATIENCE, hide=lambda text: secrets_said.without(text, secrets)) for each in plan["up"]
+    ]
+    left = _await(plan)
+    failed = [each.sentence for each in said if each.retcode]
+    if failed or left:
+        lines = failed or [each.sentence for each in said]
         if left:
             lines += ["After that, the interface differed:", *words.differences(left)]
         raise CommandExecutionError("\n".join(lines))

@@ -14,6 +14,7 @@ import _dualstack_tunnel_stack as tunnel_stack
 from salt.exceptions import CommandExecutionError, SaltInvocationError
 
 Interface = dict[str, Any]  # as tunnel_interface describes it
+UNKNOWN, KNOWN = "unaware of it", "aware of it"
 
 
 class Sight(NamedTuple):
@@ -22,7 +23,7 @@ class Sight(NamedTuple):
     name: str
     configuration: tunnel_stack.Configuration
     links: list[dict[str, Any]]  # all of the host, as ip(8) reports them
-    routes: list[dict[str, Any]]  # the IPv6 default routes, likewise
+    routes: list[dict[str, Any]]  # the IPv6 default routes, likewise, and those of the kind `unreachable`
     live: Interface | None
 
 
@@ -40,8 +41,13 @@ def look(name: str, stack: str, stacks: tunnel_stack.Stacks) -> Sight:
     Raises ``CommandExecutionError`` where none of them configures this host.
     """
     configuration = tunnel_stack.read(name, stack, stacks)
-    links, routes = _links(), _default_routes()
+    links, routes = surroundings()
     return Sight(name, configuration, links, routes, tunnel_interface.parse(name, links, routes))
+
+
+def surroundings() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """All interfaces of this host, and its IPv6 default routes, as ip(8) reports them."""
+    return _links(), _default_routes()
 
 
 def live(name: str) -> Interface | None:
@@ -62,7 +68,15 @@ def _links() -> list[dict[str, Any]]:
 
 
 def _default_routes() -> list[dict[str, Any]]:
-    return host_ip.look(["-6", "route", "show", "default"])
+    found = host_ip.look(["-6", "route", "show", "default"])
+    refusing = host_ip.look(["-6", "route", "show", "type", tunnel_interface.REFUSING])
+    return [*(hop for each in found if each.get("type") != tunnel_interface.REFUSING for hop in _hops(each)), *refusing]
+
+
+def _hops(route: dict[str, Any]) -> list[dict[str, Any]]:
+    """A route as one of each of its next hops: of two routers that announce themselves, the kernel makes one route."""
+    hops = [each for each in route.get("nexthops", []) if isinstance(each, dict)]
+    return [{**{key: value for key, value in route.items() if key != "nexthops"}, **each} for each in hops] or [route]
 
 
 def differences(seen: Sight) -> dict[str, Any]:
@@ -77,54 +91,74 @@ def differences(seen: Sight) -> dict[str, Any]:
     """
     configured = seen.configuration.tunnel
     try:
-        target = None if configured is None else tunnel_interface.wanted(_resolved(tunnel_sit.canonical(configured)))
-    except (CommandExecutionError, SaltInvocationError) as error:
+        declared = None if configured is None else tunnel_sit.canonical(configured)
+    except SaltInvocationError as error:
         return {"configuration": {"old": str(error), "new": ""}}
-    if target is not None:
+    target = None
+    if declared is not None:
+        target = tunnel_interface.wanted(declared, seen.configuration.deprecates)
         target = tunnel_interface.renumbered(seen.live, target)  # the old addresses go by themselves
     found = tunnel_interface.differences(seen.live, target)
     settings = tunnel_advertisements.differences(seen.name) if seen.live and target else {}
     if settings and not tunnel_advertisements.refused(seen.name):
         found["settings"] = settings
-    return found
+    return {**found, **record(seen, target is not None)}
 
 
-def _resolved(tunnel: dict[str, Any]) -> dict[str, Any]:
-    return tunnel if tunnel["local"] != "auto" else resolved(tunnel, route_to(tunnel["endpoint"]))
-
-
-def resolved(tunnel: dict[str, Any], route: dict[str, Any]) -> dict[str, Any]:
+def record(seen: Sight, wanted: bool) -> dict[str, Any]:
     """
-    A tunnel with ``local: auto`` replaced by the address that IPv4 packets to its endpoint come from.
+    Whether the network stack knows of the live tunnel. One that it does not know of is not taken down with the others,
+    and is in the way when it would be brought up.
 
-    tunnel
-        In canonical form.
-    route
-        The route to its endpoint, from :py:func:`route_to`.
+    seen
+        From :py:func:`look`.
+    wanted
+        Whether there is to be a tunnel.
 
-    Raises ``CommandExecutionError`` where the route has no such address.
+    Returns ``{}`` if it knows what is so, or cannot be asked; otherwise ``{"record": {stack: {"old": ..., "new":
+    ...}}}``.
     """
-    if tunnel["local"] != "auto":
-        return tunnel
-    if "prefsrc" not in route:
-        raise CommandExecutionError(f"local: the route to {tunnel['endpoint']} has no source address; give one")
-    return {**tunnel, "local": route["prefsrc"]}
+    known, stack = seen.configuration.known, seen.configuration.stack
+    if known is None:
+        return {}
+    if seen.live and wanted and not known:
+        return {"record": {stack: {"old": UNKNOWN, "new": KNOWN}}}
+    if not wanted and known and not seen.live:  # else it is taken down by it, which says as much
+        return {"record": {stack: {"old": KNOWN, "new": UNKNOWN}}}
+    return {}
 
 
-def route_to(endpoint: str) -> dict[str, Any]:
+def assigned(address: str) -> bool:
+    """
+    Whether an IPv4 address is one of this host's.
+
+    address
+        The address.
+
+    Raises ``CommandExecutionError`` where ip(8) does not say.
+    """
+    return any(each["local"] == address for link in _links() for each in link.get("addr_info", []))
+
+
+def route_to(endpoint: str, local: str = tunnel_stack.AUTO) -> dict[str, Any]:
     """
     The IPv4 route to the endpoint of a tunnel, as ip(8) reports it.
 
     endpoint
         The broker's IPv4 address.
+    local
+        The address that the packets come from, by which rules may choose another route; ``auto``, whatever the kernel
+        takes.
 
     Raises ``CommandExecutionError`` where there is none, where the address is this host's own, and where ip(8) does not
     say.
     """
+    origin = [] if local == tunnel_stack.AUTO else ["from", local]
     try:
-        route = host_ip.route(["route", "get", endpoint])
+        route = host_ip.route(["route", "get", endpoint, *origin])
     except host_ip.Nothing as error:
-        raise CommandExecutionError(f"endpoint: this host has no route to {endpoint}: {error}") from None
+        said = f"endpoint: this host has no route to {endpoint}{' '.join(['', *origin])}: {error}"
+        raise CommandExecutionError(said) from None
     if route.get("type") == "local" or route.get("dev") == "lo":
         raise CommandExecutionError(f"endpoint: {endpoint} is an address of this host; expected the broker's")
     return route
@@ -137,14 +171,16 @@ def status(seen: Sight) -> dict[str, Any]:
     seen
         From :py:func:`look`.
     """
-    stack, plugin, files, configured, _ = seen.configuration
+    configuration = seen.configuration
     changes = differences(seen)
+    parse = configuration.plugin.parse
     return {
         "name": seen.name,
-        "stack": stack,
+        "stack": configuration.stack,
+        "reason": configuration.reason,
         "live": seen.live,
-        "configured": configured,
-        "files": [path for path, text in files.items() if plugin.parse(seen.name, {path: text})],
+        "configured": configuration.tunnel,
+        "files": [path for path, text in configuration.files.items() if parse(seen.name, {path: text})],
         "differences": changes,
         "in_sync": not changes,
     }

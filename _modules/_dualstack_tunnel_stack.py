@@ -17,14 +17,21 @@ from typing import Any, NamedTuple
 import _dualstack_host_commands as host_commands
 import _dualstack_host_files as host_files
 import _dualstack_plugins as plugins
+import _dualstack_tunnel_manager as tunnel_manager
 import _dualstack_tunnel_sit as tunnel_sit
 from salt.exceptions import CommandExecutionError, SaltInvocationError
 
 Stacks = Mapping[str, plugins.Stack]  # the plug-ins, by the names of their stacks
 
 AUTO = "auto"
-UNKNOWN = "unknown"  # what a plug-in calls an implementation that it does not recognise
-VERSION = 10.0  # seconds for a program to say what it is
+
+
+class Former(NamedTuple):
+    """Another network stack that has the tunnel in its files, but does not configure this host, or shall not."""
+
+    stack: str
+    plugin: plugins.Stack
+    files: dict[str, str]
 
 
 class Configuration(NamedTuple):
@@ -34,7 +41,11 @@ class Configuration(NamedTuple):
     plugin: plugins.Stack
     files: dict[str, str]  # the texts of all files that the stack reads, by path
     tunnel: dict[str, Any] | None  # the keys of the tunnel as far as the files have them
-    rivals: list[str]  # other stacks that could configure it as well, if none does yet
+    rivals: list[str] = []  # other stacks that could configure it as well, if none does yet
+    reason: str = ""  # why it is this one; empty if it might be one of its rivals
+    known: str | None = None  # by what it is seen that the stack has the tunnel up; None if that cannot be told
+    deprecates: bool = True  # whether its files can make an address deprecated
+    former: tuple[Former, ...] = ()  # from which the tunnel moves to this one
 
 
 def errors(tunnel: Mapping[str, Any], stacks: Stacks) -> list[str]:
@@ -53,7 +64,24 @@ def errors(tunnel: Mapping[str, Any], stacks: Stacks) -> list[str]:
     if stack != AUTO and not any(each.startswith("stack:") for each in problems) and stack not in stacks:
         expected = ", ".join([AUTO, *stacks])
         problems.append(f"stack: {stack!r} is not a network stack that is supported; expected one of {expected}")
+    elif not problems and stack in stacks and tunnel.get("carrier"):
+        problems += [said for said in [carrier_error(tunnel["carrier"], stack, stacks[stack])] if said]
     return problems
+
+
+def carrier_error(carrier: str, stack: str, plugin: plugins.Stack) -> str:
+    """
+    Why a network stack cannot make a tunnel of some kind; an empty text if it can.
+
+    carrier
+        The kind, valid.
+    stack, plugin
+        The network stack.
+    """
+    able = [tunnel_sit.DEFAULTS["carrier"]]
+    if carrier not in able:  # which every one can
+        able = plugin.about().get("carriers", able)
+    return "" if carrier in able else f"carrier: {stack} cannot configure {carrier} here; expected {' or '.join(able)}"
 
 
 def check(given: Mapping[str, Any], stacks: Stacks) -> None:
@@ -79,47 +107,82 @@ def read(name: str, choice: str, stacks: Stacks) -> Configuration:
     name
         The interface.
     choice
-        A stack, or ``auto``: the one that configures this host. If several could, the one that has the tunnel; if none
-        has it, the first, with the others as its ``rivals``.
+        A stack, or ``auto``: the one that has this host's own interfaces up. Where that is none, as in a container, or
+        cannot be told, it is the one that has the tunnel; if none has it, the first, with the others as its ``rivals``.
     stacks
         The available network stacks.
 
     Raises ``CommandExecutionError`` rather than choose a stack whose files the host does not read, or cannot parse, and
     if two have the tunnel.
     """
-    refusals = {each: _refusal(each, plugin) for each, plugin in stacks.items() if choice in (AUTO, each)}
+    managing = tunnel_manager.managing(stacks if choice == AUTO else {choice: stacks[choice]})
+    having = {each for each, plugin in stacks.items() if parsed(name, plugin) is not None}
+    candidates = [choice] if choice != AUTO else [each for each in managing if each in having] or list(managing)
+    if len(candidates) != 1 and len(managing) > 1:
+        said = "; ".join(f"{each}: {reason}" for each, reason in managing.items())
+        raise CommandExecutionError(f"stack: several configure this host ({said}); expected the name of one of them")
+    if candidates:
+        chosen = candidates[0]
+        _refuse(chosen, stacks, chosen in managing)
+        reason = managing.get(chosen) if choice == AUTO else "the pillar names it"
+        # Other implementations of one program read the same files, and the host has one of them.
+        former = [
+            Former(each, stacks[each], texts(stacks[each], name))
+            for each in sorted(having)
+            if each != chosen and stacks[each].roots(name) != stacks[chosen].roots(name)
+        ]
+        return _read(name, chosen, stacks[chosen])._replace(reason=reason or "", former=tuple(former))
+    return _by_what_is_installed(name, stacks)
+
+
+def _by_what_is_installed(name: str, stacks: Stacks) -> Configuration:
+    """The stack, where none has the host's own interfaces up."""
+    asked: tunnel_manager.Answers = {}
+    refusals = {each: tunnel_manager.refusal(each, plugin, asked=asked) for each, plugin in stacks.items()}
     found = [_read(name, each, stacks[each]) for each, refusal in refusals.items() if not refusal]
     if not found:
-        said = f"{'; '.join(refusals.values())}; supported network stacks: {', '.join(stacks)}"
-        if choice != AUTO and not host_commands.which(stacks[choice].about()["program"]):
-            raise host_commands.NotInstalled(said, choice)  # a stack that is asked for by its name is installed
-        raise CommandExecutionError(said)
+        said = "; ".join(dict.fromkeys(refusals.values()))
+        raise CommandExecutionError(f"{said}; supported network stacks: {', '.join(stacks)}")
     having = [each for each in found if each.tunnel is not None]
     if len(having) > 1:
         names = " and ".join(each.stack for each in having)
         raise CommandExecutionError(f"stack: {names} have {name} in their files; expected the name of one of them")
-    return having[0] if having else found[0]._replace(rivals=[each.stack for each in found[1:]])
+    if having:
+        return having[0]._replace(reason=f"it has {name} in its files")
+    rivals = [each.stack for each in found[1:]]
+    return found[0]._replace(rivals=rivals, reason="" if rivals else "this host has no other")
 
 
-def _refusal(stack: str, plugin: plugins.Stack) -> str:
-    """Why a stack does not configure this host; an empty text if it does."""
+def _refuse(stack: str, stacks: Stacks, seen: bool) -> None:
+    said = tunnel_manager.refusal(stack, stacks[stack], seen)
+    if not said:
+        return
+    said = f"{said}; supported network stacks: {', '.join(stacks)}"
+    if not host_commands.which(stacks[stack].about()["program"]):
+        raise host_commands.NotInstalled(said, stack)  # a stack that is asked for by its name is installed
+    raise CommandExecutionError(said)
+
+
+def parsed(name: str, plugin: plugins.Stack) -> dict[str, Any] | None:
+    """
+    The keys of a tunnel as far as a stack's files have them; ``None`` if it is not in them, or they cannot be read.
+
+    name
+        The interface.
+    plugin
+        The stack's.
+    """
     try:
-        about = plugin.about()
-        if not host_commands.which(about["program"]):
-            return f"this host has no {about['program']}"
-        said = host_commands.output([about["program"], *about["arguments"]], VERSION)
-        found = plugin.recognise(said.stdout + said.stderr)
-    except (CommandExecutionError, OSError) as error:  # a broken plug-in must not hide the others
-        return str(error)
-    if found == stack:
-        return ""
-    version = f" (it says: {said.words()})" if found == UNKNOWN else ""
-    return f"the {about['program']} of this host is {found}{version}, {about['otherwise']}"
+        return plugin.parse(name, texts(plugin, name))
+    except (CommandExecutionError, OSError):
+        return None  # a broken plug-in, or broken files: they are named where the stack is chosen
 
 
 def _read(name: str, stack: str, plugin: plugins.Stack) -> Configuration:
     files = texts(plugin, name)
-    return Configuration(stack, plugin, files, plugin.parse(name, files), [])
+    known = tunnel_manager.knows(plugin, tunnel_manager.interface(name))
+    deprecates = bool(plugin.about().get("deprecates", True))
+    return Configuration(stack, plugin, files, plugin.parse(name, files), known=known, deprecates=deprecates)
 
 
 def texts(plugin: plugins.Stack, name: str = "") -> dict[str, str]:
@@ -132,7 +195,7 @@ def texts(plugin: plugins.Stack, name: str = "") -> dict[str, str]:
         An interface whose own file counts as read. Without, they are those that the stack comes to by itself.
     """
     files: dict[str, str] = {}
-    todo = list(plugin.roots(name))
+    todo = [each for pattern in plugin.roots(name) for each in sorted(glob.glob(pattern))]
     while todo:
         path = todo.pop(0)
         if path in files or not os.path.isfile(path):
@@ -150,5 +213,5 @@ def networks(stacks: Stacks) -> dict[str, str]:
     stacks
         The available network stacks.
     """
-    found = [texts(plugin) for each, plugin in stacks.items() if not _refusal(each, plugin)]
+    found = [texts(plugin) for each, plugin in stacks.items() if not tunnel_manager.refusal(each, plugin)]
     return {path: text for each in found for path, text in each.items()}

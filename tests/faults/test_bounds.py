@@ -23,7 +23,7 @@ import _dualstack_service_probe as service_probe
 import _dualstack_service_settings as service_settings
 import _dualstack_tunnel_change as tunnel_change
 import _dualstack_tunnel_echo as tunnel_echo
-import _dualstack_tunnel_stack as tunnel_stack
+import _dualstack_tunnel_manager as tunnel_manager
 import _dualstack_tunnel_surroundings as tunnel_surroundings
 import pytest
 from salt.exceptions import CommandExecutionError
@@ -261,7 +261,7 @@ def test_every_bound_is_what_is_documented() -> None:
     assert (host_commands.PATIENCE, host_commands.LONG, host_commands.MOST) == (60, 120, 64 << 20)
     assert (firewall_commands.PATIENCE, firewall_commands.LOCK) == (90, 60)
     assert (service_host.STATUS, service_host.CHECK, service_settings.TIMEOUT) == (30, 60, 120)
-    assert (tunnel_stack.VERSION, tunnel_surroundings.MODPROBE, tunnel_change.PATIENCE) == (10, 10, 120)
+    assert (tunnel_manager.VERSION, tunnel_surroundings.MODPROBE, tunnel_change.PATIENCE) == (10, 10, 120)
     assert (tunnel_echo.ATTEMPTS, tunnel_echo.TIMEOUT, tunnel_echo.PATIENCE) == (500, 30, 10)
 
 
@@ -270,7 +270,7 @@ def test_the_parts_fit_into_the_whole() -> None:
     ping = tunnel_echo.ATTEMPTS * tunnel_echo.INTERVAL + tunnel_echo.TIMEOUT + tunnel_echo.PATIENCE
     assert 2 * ping <= converge.BOUND  # the broker's end, then its endpoint
     assert 3 * firewall_commands.PATIENCE <= converge.BOUND  # the scratch namespace, the rehearsal, the swap
-    assert tunnel_stack.VERSION + tunnel_surroundings.MODPROBE + 2 * tunnel_change.PATIENCE <= tunnel_change.BOUND
+    assert tunnel_manager.VERSION + tunnel_surroundings.MODPROBE + 2 * tunnel_change.PATIENCE <= tunnel_change.BOUND
     for timeout in (1, 120, 3600):
         bound = service_settings.bound({"timeout": timeout})
         # A check before and after, a restart, and the wait for the answers.

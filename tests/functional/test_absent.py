@@ -39,7 +39,7 @@ def test_a_second_run_changes_nothing(states: Any, tunnel: None, test: bool) -> 
 @pytest.mark.parametrize(
     ("happens", "left"),
     [
-        (f"ip link del {NAME}", {"files"}),
+        (f"ip link del {NAME}", {"files", "record"}),
         (f"rm {OWN_FILE}", {"link", "addresses", "routes"}),
         (f"rm {OWN_FILE} /run/network/ifstate*", {"link", "addresses", "routes"}),
         (f"ifdown {NAME}", {"files"}),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ..lab.network import CLIENT6, NAME, OWN_FILE, PUBLISHED, TUNNEL, ip, world
+from ..lab.network import CLIENT6, NAME, OWN_FILE, PUBLISHED, STACKS, TUNNEL, ip, world
 
 KEY = "ipv6:tunnel"
 PILLAR = {"tunnel": TUNNEL, "verify": {"beyond": [CLIENT6]}}
@@ -56,7 +56,7 @@ BROKEN: dict[str, tuple[Any, str]] = {
         "ipv6:tunnel:endpiont: unknown key; did you mean endpoint?\n"
         "ipv6:tunnel:endpoint: 'x' is not an IPv4 address\n"
         "ipv6:tunnel:ttl: 0 is not a whole number from 1 to 255\n"
-        "ipv6:tunnel:stack: 'wicked' is not a network stack that is supported; expected one of auto, ifupdown, toy",
+        f"ipv6:tunnel:stack: 'wicked' is not a network stack that is supported; expected one of auto, {STACKS}",
     ),
     "not of this host": (
         {**TUNNEL, "local": "192.0.2.1"},
@@ -144,7 +144,7 @@ def test_a_rung_looks_at_the_host_once(modules: Any, tunnel: None, tmp_path: Any
     for name in ("ip", "ifup"):
         (shadows / name).write_text(f'#!/bin/sh\necho "$*" >>{tmp_path}/asked\nexec /sbin/{name} "$@"\n')
         (shadows / name).chmod(0o755)
-    look = ["--version", "-j -d addr show", "-j -6 route show default"]
+    look = ["--version", "-j -d addr show", "-j -6 route show default", "-j -6 route show type unreachable"]
     rungs = {"live": look, "routed": [*look, f"-j -6 route get {CLIENT6}"], "underlaid": look, "answering": look}
     for rung, asked in {**rungs, "reaching": look}.items():
         assert call(modules, rung, PILLAR).result is True

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from salt.exceptions import CommandExecutionError, SaltInvocationError
 
-from ..lab.network import MAIN, MAIN_TEXT, NAME, OWN_FILE, PUBLISHED, TUNNEL, ip, reaches, run, world
+from ..lab.network import MAIN, MAIN_TEXT, NAME, OWN_FILE, PUBLISHED, STACKS, TUNNEL, ip, reaches, run, world
 
+UNITS = ("systemd-networkd.service or NetworkManager", "systemd-networkd", "NetworkManager")
 TOY_FILE = Path("/etc/toy") / NAME
 TOYUP = """\
 #!/bin/sh -e
@@ -118,7 +119,7 @@ def test_a_stack_that_this_host_has_not_is_refused(states: Any, test: bool) -> N
     before = world()
     done = states.he_tunnel.present(**TUNNEL, stack="toy", test=test)
     assert (done.result, done.changes, world()) == (False, {}, before)
-    assert done.comment == "this host has no toyup; supported network stacks: ifupdown, toy"
+    assert done.comment == f"this host has no toyup; supported network stacks: {STACKS}"
 
 
 def test_a_program_of_that_name_that_is_anothers_is_refused(states: Any, toy: Path, shadows: Path) -> None:
@@ -129,7 +130,8 @@ def test_a_program_of_that_name_that_is_anothers_is_refused(states: Any, toy: Pa
 
 
 def test_where_there_is_none_all_are_reported(states: Any, no_ifup: None) -> None:
-    said = "this host has no ifup; this host has no toyup; supported network stacks: ifupdown, toy"
+    runs = [f"{unit}.service does not run on this host" for unit in UNITS]
+    said = f"this host has no ifup; {'; '.join(runs)}; this host has no toyup; supported network stacks: {STACKS}"
     assert states.he_tunnel.present(**TUNNEL, test=True).comment == said
 
 
@@ -142,5 +144,5 @@ def test_its_files_can_be_rendered(modules: Any, states: Any, toy: Path) -> None
 def test_it_is_among_those_that_are_expected(modules: Any) -> None:
     with pytest.raises(SaltInvocationError) as raised:
         modules.he_tunnel.render(**TUNNEL, stack="tyo")
-    said = "stack: 'tyo' is not a network stack that is supported; expected one of auto, ifupdown, toy"
+    said = f"stack: 'tyo' is not a network stack that is supported; expected one of auto, {STACKS}"
     assert str(raised.value) == said

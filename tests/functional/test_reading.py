@@ -16,11 +16,13 @@ def test_status_without_a_tunnel(modules: Any) -> None:
     assert modules.he_tunnel.status() == {
         "name": NAME,
         "stack": "ifupdown",
+        "reason": "this host has no other",
         "live": None,
         "configured": None,
         "files": [],
         "differences": {},
         "in_sync": True,
+        "tunnels": [],
     }
 
 
@@ -74,9 +76,8 @@ def test_render_is_what_present_writes(modules: Any, states: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"local": "auto"}, "local: 'auto' is for a host to find out; expected an IPv4 address"),
         ({"stack": "auto"}, "stack: 'auto' is for a host to find out; expected the name of a network stack"),
-        ({"stack": "networkd"}, "stack: 'networkd' is not a network stack that is supported"),
+        ({"stack": "netctl"}, "stack: 'netctl' is not a network stack that is supported"),
         ({"endpoint": "x", "ttl": 0}, "endpoint: 'x' is not an IPv4 address\nttl: 0 is not"),
     ],
 )

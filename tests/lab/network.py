@@ -22,6 +22,8 @@ ARGUMENTS = {key: value for key, value in TUNNEL.items() if key != "name"}
 PUBLISHED = "2001:470:1f13:f87::77"
 CLIENT6 = "2001:db8:c::2"
 
+STACKS = "ifupdown, ifupdown2, ifupdown_ng, netplan, networkd, networkmanager, toy"  # with the tests' own
+
 MAIN = Path("/etc/network/interfaces")
 FOLDER = Path("/etc/network/interfaces.d")
 OWN_FILE = FOLDER / NAME

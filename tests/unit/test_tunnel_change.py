@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import _dualstack_dns_memory as dns_memory
 import _dualstack_host_files as host_files
@@ -15,17 +15,19 @@ import _dualstack_tunnel_sit as tunnel_sit
 import _dualstack_tunnel_stack as tunnel_stack
 import pytest
 import tunnel_ifupdown
+import tunnel_netplan
+import tunnel_networkd
+from salt.exceptions import CommandExecutionError
 
 MAIN, OWN = "/etc/network/interfaces", "/etc/network/interfaces.d/he-ipv6"
-TUNNEL = tunnel_sit.canonical(
-    {
-        "endpoint": "216.66.84.42",
-        "local": "46.105.5.1",
-        "address": "2001:470:1f12:f87::2/64",
-        "gateway": "2001:470:1f12:f87::1",
-        "addresses": ["2001:470:1f13:f87::77/64"],
-    }
-)
+ARGUMENTS: dict[str, Any] = {
+    "endpoint": "216.66.84.42",
+    "local": "46.105.5.1",
+    "address": "2001:470:1f12:f87::2/64",
+    "gateway": "2001:470:1f12:f87::1",
+    "addresses": ["2001:470:1f13:f87::77/64"],
+}
+TUNNEL = tunnel_sit.canonical(ARGUMENTS)
 BY_HAND = """\
 auto he-ipv6 eth9 wlan0
 iface wlan0 inet dhcp
@@ -47,7 +49,10 @@ def shown(old: str | None, new: str | None, path: str = MAIN) -> dict[str, Any]:
 
 
 def test_no_secret_is_shown_of_a_stanza_that_is_adopted() -> None:
-    files = tunnel_ifupdown.present(TUNNEL, {MAIN: BY_HAND}, adopt=True)
+    with pytest.raises(CommandExecutionError, match="local: another value in .*, line 9") as raised:
+        tunnel_ifupdown.present(TUNNEL, {MAIN: BY_HAND}, adopt=True)
+    assert "s3cret" not in str(raised.value)
+    files = tunnel_ifupdown.absent("he-ipv6", {MAIN: BY_HAND}, adopt=True)
     change = shown(BY_HAND, files[MAIN])
     assert "s3cret" not in str(change)
     assert change["new"].splitlines()[0] == "auto eth9 wlan0"
@@ -111,3 +116,72 @@ def test_an_old_address_stays_until_dns_leads_elsewhere(memory: Path) -> None:
 def test_the_memory_is_not_read_without_an_old_address(memory: Path) -> None:
     memory.write_text("nonsense")
     assert renumbered(ttl=64)[1] == []
+
+
+NETDEV, NETWORK = "/etc/systemd/network/50-he-ipv6.netdev", "/etc/systemd/network/50-he-ipv6.network"
+
+
+def moving(files: dict[str, str]) -> tunnel_host.Sight:
+    """A host with ifupdown, and the tunnel in the files of systemd-networkd."""
+    former = tunnel_stack.Former("networkd", cast(Any, tunnel_networkd), files)
+    stack = tunnel_stack.Configuration("ifupdown", cast(Any, tunnel_ifupdown), {MAIN: ""}, None, former=(former,))
+    return tunnel_host.Sight("he-ipv6", stack, [], [], None)
+
+
+def test_nothing_is_lost_from_another_stack() -> None:
+    by_hand = {each.replace("50-", "he-"): text for each, text in tunnel_networkd.files(TUNNEL).items()}
+    by_hand = {each: text.partition("\n")[2] for each, text in by_hand.items()}
+    seen = moving(by_hand)
+    assert tunnel_change._left(seen, True, TUNNEL) == dict.fromkeys(by_hand)
+    fewer = tunnel_sit.canonical({**ARGUMENTS, "addresses": []})
+    with pytest.raises(CommandExecutionError, match=r"he-he-ipv6.network: these lines would be lost: .*addresses"):
+        tunnel_change._left(seen, True, fewer)
+    assert tunnel_change._left(seen, True) == dict.fromkeys(by_hand)  # nothing is left anywhere
+    with pytest.raises(CommandExecutionError, match="not by he_tunnel"):
+        tunnel_change._left(seen, False, TUNNEL)
+
+
+@pytest.mark.parametrize("live", [None, tunnel_interface.wanted(TUNNEL)])
+def test_a_stack_that_had_it_forgets_it_before_another_brings_it_up(live: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = moving(tunnel_networkd.files(TUNNEL))._replace(live=live)
+    plan = tunnel_change._plan(
+        seen, {**tunnel_ifupdown.files(TUNNEL), NETDEV: None, NETWORK: None}, tunnel_interface.wanted(TUNNEL), []
+    )
+    done: list[Any] = []
+    monkeypatch.setattr(tunnel_host, "live", lambda name: live)
+    monkeypatch.setattr(host_files, "write", lambda edits: done.append("files"))
+    monkeypatch.setattr(tunnel_change, "_run", done.extend)
+    monkeypatch.setattr(tunnel_change, "_carry_out", lambda commands: None)
+    monkeypatch.setattr(tunnel_change, "_bring_up", lambda plan: done.extend(plan["up"]))
+    monkeypatch.setattr(tunnel_change, "_quieten", lambda plan: None)
+    tunnel_change.apply(plan)
+    reload = ["networkctl", "reload"]
+    assert done[done.index("files") :] == ["files", reload, *plan["up"]]
+    assert done.index(["networkctl", "delete", "he-ipv6"]) < done.index("files")
+
+
+def test_what_was_not_there_is_forgotten_when_it_is_undone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or it comes up with the next `networkctl reload`, whoever calls that."""
+    stack = tunnel_stack.Configuration("netplan", cast(Any, tunnel_netplan), {}, None)
+    seen = tunnel_host.Sight("he-ipv6", stack, [], [], None)
+    plan = tunnel_change._plan(seen, tunnel_netplan.files(TUNNEL), tunnel_interface.wanted(TUNNEL), [])
+    done: list[Any] = []
+    monkeypatch.setattr(tunnel_host, "live", lambda name: None)
+    monkeypatch.setattr(tunnel_change, "_run", done.extend)
+    monkeypatch.setattr(tunnel_change, "_carry_out", lambda commands: None)
+    monkeypatch.setattr(host_files, "restoring", lambda edits: [lambda: done.append("files")])
+    plan["touched"] = True
+    for step in tunnel_change.undo(plan):
+        step()
+    assert done == [*plan["down"], "files", *tunnel_netplan.changed("he-ipv6")]
+
+
+def test_each_stacks_file_has_its_own_mode() -> None:
+    """They have the same mark."""
+    former = tunnel_stack.Former("ifupdown", cast(Any, tunnel_ifupdown), tunnel_ifupdown.files(TUNNEL))
+    stack = tunnel_stack.Configuration("netplan", cast(Any, tunnel_netplan), {}, None, former=(former,))
+    seen = tunnel_host.Sight("he-ipv6", stack, [], [], None)
+    ((path, text),) = tunnel_netplan.files(TUNNEL).items()
+    plan = tunnel_change._plan(seen, {OWN: None, path: text}, tunnel_interface.wanted(TUNNEL), [])
+    assert (plan["files"][path].new, plan["files"][path].mode) == (text, 0o600)
+    assert plan["files"][OWN].new is None

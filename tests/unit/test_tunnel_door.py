@@ -46,9 +46,10 @@ def test_what_is_rendered_is_what_the_stack_would_write() -> None:
     (text,) = he_tunnel.render(**TUNNEL).values()
     assert he_tunnel.render(**TUNNEL) == {OWN: text}
     assert "auto he-ipv6\n" in text and "    endpoint 216.66.84.42\n" in text
+    (following,) = he_tunnel.render(**{**TUNNEL, "local": "auto"}).values()
+    assert following == text.replace("    local 46.105.5.1\n", "")
     assert list(he_tunnel.render("sixxs", __pub_fun="he_tunnel.render", **TUNNEL)) == [OWN.replace("he-ipv6", "sixxs")]
     for change, said in (
-        ({"local": "auto"}, "local: 'auto' is for a host to find out; expected an IPv4 address"),
         ({"stack": "auto"}, "stack: 'auto' is for a host to find out; expected the name of a network stack, such as"),
         ({"endpiont": "x"}, "endpiont: unknown key; did you mean endpoint?"),
     ):
