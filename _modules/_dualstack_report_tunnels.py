@@ -1,54 +1,44 @@
 """
-The other tunnels of a host, beside the one that is declared: those that are up, with their ends.
+The other tunnels of a host, beside those that are declared: those that are up, with their ends.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import _dualstack_host_ip as host_ip
-import _dualstack_tunnel_sit as tunnel_sit
+import _dualstack_tunnel_others as tunnel_others
 
-# The kinds of ip-link(8) that carry packets of the internet within others. (PPP is rather the way to it.)
-KINDS = (
-    *("sit", "ipip", "gre", "gretap", "erspan", "ip6tnl", "ip6gre", "ip6gretap", "ip6erspan", "vti", "vti6", "xfrm"),
-    *("wireguard", "tun"),
-)
-TAP = "tap"  # of the kind `tun`, but the port of a virtual machine
 ENDLESS = ("any", "0.0.0.0", "::")
 
 Tunnel = dict[str, Any]
 
 
-def others(tunnel: Mapping[str, Any]) -> list[Tunnel]:
+def others(declared: Sequence[Mapping[str, Any]]) -> list[Tunnel]:
     """
     The other tunnels that are up.
 
-    tunnel
-        As in the pillar ``ipv6:tunnel``; empty where there is none.
+    declared
+        Each with its ``name``.
 
     Returns for each its ``interface``; its ``kind``; its ends, ``local`` and ``remote``, ``None`` where ip(8) does not
     show one; its global IPv6 ``addresses``; the ``metrics`` of its IPv6 default routes for packets from anywhere; and
-    whether it is a ``rival``, since such a route comes before that of the declared tunnel, or is as good. Raises
+    whether it is a ``rival``, since such a route comes before that of a declared tunnel, or is as good. Raises
     ``CommandExecutionError`` where ip(8) does not say.
     """
-    name = str(tunnel.get("name") or tunnel_sit.DEFAULTS["name"]) if tunnel else ""
+    names = [str(each["name"]) for each in declared]
     links, routes = host_ip.look(["-d", "addr", "show"]), host_ip.look(["-6", "route", "show", "default"])
     metrics: dict[str, list[int]] = {}
     for each in routes:
         if "dev" in each and "from" not in each:
             metrics.setdefault(each["dev"], []).append(each.get("metric", 0))
-    ours = min(metrics.get(name, []), default=None)
+    ours = min((metric for name in names for metric in metrics.get(name, [])), default=None)
     return [
         _described(each, metrics.get(each["ifname"], []), ours)
         for each in links
-        if each["ifname"] != name and "UP" in each["flags"] and _is_tunnel(each.get("linkinfo", {}))
+        if each["ifname"] not in names and "UP" in each["flags"] and tunnel_others.is_tunnel(each)
     ]
-
-
-def _is_tunnel(kind: Mapping[str, Any]) -> bool:
-    return kind.get("info_kind") in KINDS and kind.get("info_data", {}).get("type") != TAP
 
 
 def _described(link: Mapping[str, Any], metrics: list[int], ours: int | None) -> Tunnel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import _dualstack_host_sysctl as host_sysctl
@@ -21,8 +22,6 @@ ON_OWN = f"IPv6 is disabled on he-ipv6 ({OWN}){ADVICE}"
     [
         ({ALL: "0", DEFAULT: "0"}, {}, ""),
         ({ALL: "0", DEFAULT: "0", OWN: "0"}, {}, ""),
-        ({}, {}, "this kernel has no IPv6, or it is switched off at boot (ipv6.disable)"),
-        ({}, {ALL: 0}, "this kernel has no IPv6, or it is switched off at boot (ipv6.disable)"),
         ({ALL: "1", DEFAULT: "0"}, {}, ON_ALL),
         ({ALL: "0", DEFAULT: "1"}, {}, ON_NEW),  # the usual hardening
         ({ALL: "0", DEFAULT: "1", OWN: "0"}, {}, ""),  # its interface is there already, and has it
@@ -49,3 +48,62 @@ def test_a_switch_is_told(live: Any, promised: Any, said: str, monkeypatch: pyte
     with pytest.raises(CommandExecutionError) as raised:
         tunnel_surroundings.check_ipv6("he-ipv6", promised)
     assert str(raised.value) == said
+
+
+@pytest.mark.parametrize("promised", [{}, {ALL: 0}])
+@pytest.mark.parametrize(
+    ("line", "option", "loaded", "said"),
+    [
+        (
+            "quiet ipv6.disable=1 ro",
+            "1",
+            True,
+            "IPv6 is switched off at boot, by ipv6.disable=1 on the kernel's command",
+        ),
+        (
+            "ipv6.disable=1",
+            None,
+            True,
+            "IPv6 is switched off at boot, by ipv6.disable=1 on the kernel's command line; ta",
+        ),
+        (
+            "quiet ipv6.disable=10",
+            "1",
+            True,
+            "IPv6 is switched off by an option of the kernel's module ipv6, 'disable'; ",
+        ),
+        (
+            "quiet",
+            None,
+            False,
+            "this kernel has no IPv6: its module ipv6 is not loaded (modprobe ipv6), or was never buil",
+        ),
+        (
+            "quiet",
+            "0",
+            True,
+            "this host has no /proc/sys/net/ipv6, though its kernel has IPv6: a container's host has to ",
+        ),
+    ],
+)
+def test_a_kernel_without_ipv6_says_why(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    line: str,
+    option: str | None,
+    loaded: bool,
+    said: str,
+    promised: dict[str, int],
+) -> None:
+    monkeypatch.setattr(host_sysctl, "live", lambda name: None)
+    (tmp_path / "cmdline").write_text(f"{line}\n")
+    disabled = tmp_path / "ipv6" / "parameters" / "disable"
+    if loaded:
+        disabled.parent.mkdir(parents=True)
+    if option is not None:
+        disabled.write_text(f"{option}\n")
+    monkeypatch.setattr(tunnel_surroundings, "COMMAND_LINE", str(tmp_path / "cmdline"))
+    monkeypatch.setattr(tunnel_surroundings, "DISABLED", str(disabled))
+    with pytest.raises(CommandExecutionError) as raised:
+        tunnel_surroundings.check_ipv6("he-ipv6", promised)
+    assert str(raised.value).startswith(said)
