@@ -112,6 +112,8 @@ def underlaid(seen: tunnel_host.Sight) -> converge.Finding:
 
     An endpoint that does not answer pings counts as reached if the broker's end answers through the tunnel.
     """
+    if moved := _moved(seen):
+        return converge.Finding(False, moved)
     answer = _ask_endpoint(seen)
     target = answer["target"]
     if answer["answering"]:
@@ -181,6 +183,8 @@ def answering(
     gateway = _tunnel(seen)["gateway"]
     if not answer["sent"] or answer["target"] != gateway:
         return converge.Finding(False, answer["summary"])
+    if moved := _moved(seen):
+        return converge.Finding(False, f"{gateway} does not answer through {seen.name}; {moved}")
     outer = _ask_endpoint(seen, attempts, timeout)
     if outer["answering"]:
         cause = (
@@ -278,6 +282,23 @@ def _ask_endpoint(seen: tunnel_host.Sight, attempts: int = 3, timeout: float = 2
     endpoint, local = seen.live["link"]["endpoint"], seen.live["link"]["local"]
     source = None if local == "any" else local
     return {**tunnel_echo.ask(endpoint, source, attempts, timeout), "source": local}
+
+
+def _moved(seen: tunnel_host.Sight) -> str:
+    """Where the tunnel's packets come from an address that this host has lost: what it has instead."""
+    local = seen.live["link"]["local"] if seen.live else "any"
+    held = [each["local"] for link in seen.links for each in link.get("addr_info", []) if each["family"] == "inet"]
+    if local == "any" or local in held or not held:  # lo has one
+        return ""
+    now = next((each for each in held if not each.startswith("127.")), "none")
+    try:
+        now = tunnel_host.route_to(seen.live["link"]["endpoint"]).get("prefsrc", now) if seen.live else now
+    except CommandExecutionError:
+        pass
+    return (
+        f"{local}, from which the packets of {seen.name} come, is none of this host's addresses any more; now it has "
+        f"{now}: 'local: auto' follows a change, and he_tunnel.registered tells the broker"
+    )
 
 
 def _targets(given: Any) -> list[str]:

@@ -14,6 +14,13 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 PLUGINS = re.compile(r"(tunnel|listen|aaaa)_\w+")
 
 
+def door(path: Path) -> str:
+    """The name by which Salt calls a module: that of its file, or the virtual one that it returns."""
+    text = path.read_text()
+    found = re.search(r'^__virtualname__ = "(\w+)"$', text, re.MULTILINE)
+    return found[1] if found and "\ndef __virtual__" in text else path.stem
+
+
 def examples(path: Path) -> list[list[str]]:
     """The words behind ``salt '*'`` or ``salt-call`` of each example in a file: the function, and its arguments."""
     functions = [each for each in ast.parse(path.read_text()).body if isinstance(each, ast.FunctionDef)]
@@ -26,7 +33,7 @@ def examples(path: Path) -> list[list[str]]:
             program, *words = shlex.split(command)
             assert program in ("salt", "salt-call", "salt-run"), command
             words = [each for each in words if not each.startswith("--") and each != "*"]
-            assert words[0] == f"{path.stem}.{function.name}", command
+            assert words[0] == f"{door(path)}.{function.name}", command
             found.append(words)
     return found
 

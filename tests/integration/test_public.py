@@ -14,7 +14,7 @@ import pytest
 from salt.utils.args import parse_input
 from saltfactories.utils.functional import Loaders
 
-from ..cli_examples import doors, plugins
+from ..cli_examples import door, doors, plugins
 from .test_cli_examples import DNS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -42,7 +42,7 @@ def cautious(salt_factories: Any, tmp_path_factory: pytest.TempPathFactory) -> L
 
 def ours(loaders: Loaders) -> dict[str, Callable[..., Any]]:
     """Every function of ours that Salt lists, the runners' too."""
-    names = [path.stem for path in (REPOSITORY / "_modules").glob("[!_]*.py")]
+    names = [door(path) for path in (REPOSITORY / "_modules").glob("[!_]*.py")]
     listed = loaders.modules.sys.list_functions(*names)
     assert all(loaders.modules.sys.list_functions(name) for name in names), "a module is not loaded"
     return {name: loaders.modules[name] for name in listed}

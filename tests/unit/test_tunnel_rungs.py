@@ -343,3 +343,37 @@ def test_what_is_no_address_is_refused() -> None:
                 rung(sight(), beyond)
         with pytest.raises(SaltInvocationError, match="^source: '192.0.2.1' is not an IPv6 address$"):
             rung(sight(), [BEYOND], "192.0.2.1")
+
+
+def lost(held: str) -> Any:
+    """A host that has this address, and not the tunnel's."""
+    lo = {"ifname": "lo", "addr_info": [{"family": "inet", "local": "127.0.0.1", "scope": "host"}]}
+    own = [{"family": "inet", "local": held, "scope": "global"}] if held else []
+    six = [{"family": "inet6", "local": LOCAL, "scope": "global"}]
+    return sight(links=[lo, {"ifname": "eth0", "addr_info": [*own, *six]}])
+
+
+def test_an_address_that_the_host_has_lost_is_said(network: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not that IPv4 is down: it is not."""
+    asked = network(ENDPOINT)
+    monkeypatch.setattr(tunnel_host, "route_to", lambda endpoint: {"dev": "eth0", "prefsrc": "46.105.5.77"})
+    said = f"{LOCAL}, from which the packets of he0 come, is none of this host's addresses any more; now it has 46.105"
+    done = tunnel_ladder.underlaid(lost("46.105.5.77"))
+    assert done.holds is False and done.comment.startswith(said) and asked == []
+    done = tunnel_ladder.answering(lost("46.105.5.77"))
+    assert done.holds is False and said in done.comment and "IPv4 to the endpoint" not in done.comment
+
+    def nowhere(endpoint: str) -> Any:
+        raise CommandExecutionError("no route")
+
+    monkeypatch.setattr(tunnel_host, "route_to", nowhere)
+    assert "any more; now it has 10.0.0.1: " in tunnel_ladder.underlaid(lost("10.0.0.1")).comment
+    assert "any more; now it has none: " in tunnel_ladder.underlaid(lost("")).comment
+
+
+def test_an_address_that_the_host_has_is_not_lost(network: Ask) -> None:
+    network(ENDPOINT)
+    assert tunnel_ladder.underlaid(lost(LOCAL)).holds is True
+    live = tunnel_interface.wanted(tunnel_sit.canonical(TUNNEL))
+    live["link"]["local"] = "any"
+    assert tunnel_ladder.underlaid(lost("")._replace(live=live)).holds is True
