@@ -4,6 +4,7 @@ Whether the next boot comes up as this host lives: the parts of the pillar that 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -15,7 +16,7 @@ import _dualstack_boot_verdict as boot_verdict
 import _dualstack_converge as converge
 import _dualstack_errors as errors
 import _dualstack_plugins as plugins
-import _dualstack_tunnel_sit as tunnel_sit
+import _dualstack_settings_tunnels as settings_tunnels
 import _dualstack_tunnel_stack as tunnel_stack
 from salt.exceptions import SaltException
 
@@ -50,27 +51,25 @@ def look(ipv6: Mapping[str, Any], known: Known) -> converge.Finding:
 
 def parts(ipv6: Mapping[str, Any], known: Known) -> dict[str, converge.Finding]:
     """
-    The same for each part, for a report: ``tunnel``, ``firewall``, ``sysctl``, ``services``, as far as the pillar has
-    them; and, if it has one, ``kernel``, whether that still has IPv6 then.
+    The same for each part, for a report: ``tunnel``, or ``tunnels:NAME`` for each of several, ``firewall``, ``sysctl``,
+    ``services``, as far as the pillar has them; and, if it has one, ``kernel``, whether that still has IPv6 then.
 
     ipv6, known
         As for :py:func:`look`.
     """
+    tunnels = settings_tunnels.entries(ipv6)
     looks: dict[str, Callable[[], converge.Finding]] = {
-        "tunnel": lambda: boot_tunnel.look(ipv6["tunnel"], known.stacks),
         "firewall": lambda: boot_firewall.look(ipv6, tunnel_stack.networks(known.stacks)),
         "sysctl": lambda: boot_parameters.look(ipv6["sysctl"]),
         "services": lambda: boot_services.look(ipv6["services"], known.services),
     }
-    wanted = {name: find for name, find in looks.items() if ipv6.get(name)}
+    wanted: dict[str, Callable[[], converge.Finding]] = {
+        name: functools.partial(boot_tunnel.look, each, known.stacks) for name, each in tunnels.items()
+    }
+    wanted.update({name: find for name, find in looks.items() if ipv6.get(name)})
     if wanted:
-        wanted["kernel"] = lambda: boot_parameters.kernel(_interfaces(ipv6))
+        wanted["kernel"] = lambda: boot_parameters.kernel([str(each["name"]) for each in tunnels.values()])
     return {name: _tried(find) for name, find in wanted.items()}
-
-
-def _interfaces(ipv6: Mapping[str, Any]) -> list[str]:
-    tunnel = ipv6.get("tunnel")
-    return [tunnel.get("name") or tunnel_sit.DEFAULTS["name"]] if tunnel else []
 
 
 def _tried(find: Callable[[], converge.Finding]) -> converge.Finding:

@@ -18,7 +18,7 @@ def published(dns: Any, tunnel: Mapping[str, Any]) -> str | None:
     dns
         The part ``dns`` of the pillar, a mapping or a list of mappings; empty where there is none.
     tunnel
-        The part ``tunnel``; empty where there is none. Neither has to be valid.
+        The part ``tunnel``, the first of several; empty where there is none. Neither has to be valid.
 
     Returns the first that is given, in canonical form and without a prefix length: the ``address`` of ``dns``; the
     ``source`` of the tunnel; the first of its ``addresses``; its own ``address``. ``None`` if none is given, or if the

@@ -20,6 +20,7 @@ import _dualstack_firewall_ruleset as firewall_ruleset
 import _dualstack_firewall_save as firewall_save
 import _dualstack_firewall_scratch as firewall_scratch
 import _dualstack_host_ip as host_ip
+import _dualstack_settings_tunnels as settings_tunnels
 from salt.exceptions import CommandExecutionError
 
 PLACE = re.compile(r"tables:([^:]+):(.+):rules\[(\d+)\]")
@@ -52,9 +53,11 @@ def adopt(
     host, notes = _host(tunnel, holding)
     made = firewall_dual.proposal(tables, host)
     proven, said = _proven(made, host, sets, firewall_commands.backend(choice))
-    endpoint = (tunnel or {}).get("endpoint")
-    if endpoint and "filter" in made.ipv4 and _without_endpoint(made, tables["ipv4"]):
-        notes.append(f"ipv6:tunnel adds to IPv4 that protocol 41 passes from and to {endpoint}; nothing else is added")
+    ends = [str(each["endpoint"]) for each in settings_tunnels.apart(tunnel) if each.get("endpoint")]
+    if ends and "filter" in made.ipv4 and _without_endpoint(made, tables["ipv4"]):
+        notes.append(
+            f"ipv6:tunnel adds to IPv4 that its packets pass, from and to {' and '.join(ends)}; nothing else is added"
+        )
     return {"ipv6": {"firewall": {**proven.firewall, **declared}}, "notes": [*said, *notes, *proven.notes]}
 
 

@@ -8,15 +8,20 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import _dualstack_broker_complete as broker_complete
+import _dualstack_broker_settings as broker_settings
 import _dualstack_settings as settings
+import _dualstack_settings_tunnels as settings_tunnels
 from salt.exceptions import SaltInvocationError
 
 KEY = "ipv6:firewall"  # where the pillar has it
-TUNNEL = "he-ipv6"  # the tunnel's name, where the pillar has none
 
 
 class Declared(NamedTuple):
-    """The firewall as in the pillar ``ipv6:firewall``, the tunnel beside it, and which keys come from the pillar."""
+    """
+    The firewall as in the pillar ``ipv6:firewall``, the tunnel beside it (of several the first, with the ``others`` in
+    it), and which keys come from the pillar.
+    """
 
     firewall: dict[str, Any]
     tunnel: dict[str, Any] | None
@@ -49,15 +54,15 @@ def declared(
     tunnel
         The tunnel, by default the one beside the firewall in the pillar.
 
-    Raises ``SaltInvocationError`` where the pillar has no such key.
+    Raises ``SaltInvocationError`` where the pillar has no such key, and ``CommandExecutionError`` where the tunnel's
+    endpoint is left to a broker that does not say it.
     """
     given = _said(named)
     if key is None:
         return Declared(given, tunnel)
     part = settings.part(pillar, key)
-    beside = settings.beside(pillar, key, "tunnel")
-    if beside and tunnel is None:
-        tunnel = {"name": TUNNEL, **beside}
+    if tunnel is None:
+        tunnel = _tunnels(pillar, key)
     return Declared({**_said(part), **given}, tunnel, key, frozenset(given))
 
 
@@ -70,10 +75,19 @@ def asked_for(pillar: Mapping[str, Any], firewall: dict[str, Any] | None, tunnel
     firewall, tunnel
         As in the pillar ``ipv6:firewall`` and ``ipv6:tunnel``, which are the defaults.
     """
-    if tunnel is None and (beside := settings.beside(pillar, KEY, "tunnel")):
-        tunnel = {"name": TUNNEL, **beside}
+    if tunnel is None:
+        tunnel = _tunnels(pillar, KEY)
     return Declared(_said(firewall if firewall is not None else settings.beside(pillar, KEY, "firewall")), tunnel)
 
 
 def _said(firewall: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in firewall.items() if value is not None}
+
+
+def _tunnels(pillar: Mapping[str, Any], key: str) -> dict[str, Any] | None:
+    """The tunnels beside the firewall, with what they leave to their brokers, and from where these ping this host."""
+    found = [broker_complete.complete(each, pillar) for each in settings_tunnels.beside(pillar, key)]
+    for each in found:
+        pingers = broker_settings.pingers(each)
+        each.update({"pingers": pingers} if pingers else {})
+    return settings_tunnels.together(found)

@@ -15,6 +15,7 @@ source address. There is no router at that end that this host is to learn from.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import _dualstack_firewall_save as firewall_save
@@ -74,26 +75,26 @@ NOTHING = About(frozenset(), frozenset())
 DROPS = About(frozenset(), frozenset(), True)
 
 
-def rules(chain: str, tunnel: str = "") -> list[str]:
+def rules(chain: str, tunnels: Sequence[str] = ()) -> list[str]:
     """
     The rules of a built-in chain, in the words of ip6tables.
 
     chain
         Its name.
-    tunnel
-        The tunnel's interface, whose router advertisements are dropped in INPUT.
+    tunnels
+        The tunnels' interfaces, whose router advertisements are dropped in INPUT.
     """
-    return [text for _, text in _rules(chain, tunnel)]
+    return [text for _, text in _rules(chain, tunnels)]
 
 
-def saved(chain: str, tunnel: str = "") -> list[str]:
+def saved(chain: str, tunnels: Sequence[str] = ()) -> list[str]:
     """
     The same, as the kernel spells them.
 
-    chain, tunnel
+    chain, tunnels
         As for :py:func:`rules`.
     """
-    return [as_saved(rule) for rule in rules(chain, tunnel)]
+    return [as_saved(rule) for rule in rules(chain, tunnels)]
 
 
 def as_saved(rule: str) -> str:
@@ -106,7 +107,7 @@ def as_saved(rule: str) -> str:
     return OF_TYPE.sub(lambda found: str(NAMES.get(found[0], found[0])), rule)
 
 
-def _rules(chain: str, tunnel: str) -> list[tuple[int, str]]:
+def _rules(chain: str, tunnels: Sequence[str]) -> list[tuple[int, str]]:
     """Each with its type; 0 for one that stays in front whatever a chain says."""
     accept = "-p ipv6-icmp -m icmp6 --icmpv6-type"
     found = [(kind, f"{accept} {name} -j ACCEPT") for kind, name in {**ERRORS, **ECHO}.items()]
@@ -114,8 +115,8 @@ def _rules(chain: str, tunnel: str) -> list[tuple[int, str]]:
         return found
     # A host that has no address yet reports its groups from ::, RFC 3590, section 4.
     link_local = "-s fe80::/10 " if chain in ("INPUT", "PREROUTING") else ""
-    if tunnel and chain == "INPUT":
-        found.append((0, f"-i {tunnel} {accept} {ADVERTISEMENT} -j DROP"))
+    if chain == "INPUT":
+        found += [(0, f"-i {tunnel} {accept} {ADVERTISEMENT} -j DROP") for tunnel in tunnels]
     found += [(kind, f"{accept} {kind} -m hl --hl-eq 255 -j ACCEPT") for kind in NEIGHBOUR_DISCOVERY]
     found += [(kind, f"{link_local}{accept} {kind} -j ACCEPT") for kind in LISTENER_DISCOVERY]
     found += [(kind, f"{link_local}{accept} {kind} -m hl --hl-eq 1 -j ACCEPT") for kind in ROUTER_DISCOVERY]
@@ -152,7 +153,7 @@ def about(chains: firewall_save.Table) -> dict[str, About]:
     return found
 
 
-def placed(table: str, chain: str, own: list[str], users: dict[str, About], tunnel: str = "") -> Placed:
+def placed(table: str, chain: str, own: list[str], users: dict[str, About], tunnels: Sequence[str] = ()) -> Placed:
     """
     Where these rules belong among those of a built-in chain.
 
@@ -162,7 +163,7 @@ def placed(table: str, chain: str, own: list[str], users: dict[str, About], tunn
         Its own rules.
     users
         What the user's chains say, from :py:func:`about`.
-    tunnel
+    tunnels
         As for :py:func:`rules`.
     """
     said = {place: each for place, rule in enumerate(own) if (each := _with_chains(rule, users)) is not NOTHING}
@@ -171,7 +172,7 @@ def placed(table: str, chain: str, own: list[str], users: dict[str, About], tunn
         start = next((place for place, each in said.items() if each.drops), len(own))
     named = frozenset().union(*(each.named for each in said.values()))
     found: dict[int, list[str]] = {}
-    for kind, text in _rules(chain, tunnel if table == "filter" else ""):
+    for kind, text in _rules(chain, tunnels if table == "filter" else ()):
         if kind in ECHO and kind in named:
             continue
         last = max((place for place, each in said.items() if kind in each.shut), default=-1)
@@ -194,18 +195,18 @@ def inserted(own: list[str], places: list[tuple[int, list[str]]]) -> list[str]:
     return found
 
 
-def in_short(chain: str, tunnel: str, wanted: list[str], change: dict[str, Any]) -> dict[str, Any]:
+def in_short(chain: str, tunnels: Sequence[str], wanted: list[str], change: dict[str, Any]) -> dict[str, Any]:
     """
     The change of a built-in chain, with one line for all of these rules if all of them come.
 
-    chain, tunnel
+    chain, tunnels
         As for :py:func:`rules`.
     wanted
         The chain's rules, as the kernel spells them.
     change
         As ``firewall_delta.tables`` has it.
     """
-    ours = {*saved(chain, tunnel), *rules(chain, tunnel)}
+    ours = {*saved(chain, tunnels), *rules(chain, tunnels)}
     count = sum(rule in ours for rule in wanted)
     added = change.get("added", [])
     if count < FEW or sum(rule in ours for rule in added) < count:

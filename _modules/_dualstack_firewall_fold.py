@@ -24,6 +24,7 @@ import _dualstack_firewall_rules as firewall_rules
 import _dualstack_firewall_ruleset as firewall_ruleset
 import _dualstack_firewall_save as firewall_save
 import _dualstack_firewall_words as firewall_words
+import _dualstack_settings_tunnels as settings_tunnels
 from salt.exceptions import SaltInvocationError
 
 UNTOUCHED: dict[str, Any] = {"policy": "ACCEPT", "rules": []}  # an unused built-in chain
@@ -33,7 +34,7 @@ BARE = re.compile(r"[^\s\"'\\#$`]+")
 SPECIAL = re.compile(r"[\"\\$`]")  # within double quotes
 
 # What firewall_ruleset puts in front of a family's chains, beside what IPv6 needs. The kernel spells it differently.
-IMPLIED = {"clamp_mss": "ipv6", "tunnel:endpoint": "ipv4"}
+IMPLIED = {"clamp_mss": "ipv6", "tunnel:endpoint": "ipv4", "tunnel:account": "ipv4"}
 HOST = re.compile(r"^(-[sd] [0-9.]+) ")
 
 # ip6tables also accepts protocols that no IPv6 packet has there. The rule language translates them to what was probably
@@ -184,7 +185,7 @@ def without_implied(chains: Chains, tunnel: dict[str, Any] | None, present: list
             continue
         found = {place for place, front in fronts.items() if _rules(chains, place, family)[: len(front)] == front}
         implied[origin] = len(found) == len(fronts)
-        if implied[origin] or origin == "tunnel:endpoint":  # of the tunnel, each rule by itself
+        if implied[origin] or origin.startswith("tunnel:"):  # of the tunnel, each rule by itself
             for place in found:
                 del chains[place][family]["rules"][: len(fronts[place])]
     clamp = {"clamp_mss": True} if implied.get("clamp_mss") else {}
@@ -193,7 +194,7 @@ def without_implied(chains: Chains, tunnel: dict[str, Any] | None, present: list
 
 def _without_essential(chains: Chains, tunnel: dict[str, Any] | None) -> bool:
     """Remove what IPv6 needs, if it is in every chain just where it would be put; returns whether it is."""
-    name = (tunnel or {}).get("name") or ""
+    names = settings_tunnels.interfaces(tunnel)
     own = {}
     for table, built_in in firewall_save.BUILT_IN.items():
         six = {chain: both["ipv6"] for (of, chain), both in chains.items() if of == table and "ipv6" in both}
@@ -201,9 +202,9 @@ def _without_essential(chains: Chains, tunnel: dict[str, Any] | None) -> bool:
             continue
         users = firewall_essential.about(six)
         for chain in six.keys() & set(built_in):
-            full = firewall_essential.saved(chain, name if table == "filter" else "")
+            full = firewall_essential.saved(chain, names if table == "filter" else ())
             for rules in _candidates(six[chain]["rules"], full):
-                placed = firewall_essential.placed(table, chain, rules, users, name).rules
+                placed = firewall_essential.placed(table, chain, rules, users, names).rules
                 saved = [(place, list(map(_as_saved, more))) for place, more in placed]
                 if firewall_essential.inserted(rules, saved) == six[chain]["rules"]:
                     own[table, chain] = rules
@@ -286,7 +287,7 @@ def audit(
     """
     chains = side_by_side({family: tables.get(family, {}) for family in families.FAMILIES})
     translate = translator(sets)
-    ways = {f"{option} {tunnel['name']}" for option in ("-i", "-o")} if tunnel and tunnel.get("name") else set()
+    ways = {f"{option} {name}" for option in ("-i", "-o") for name in settings_tunnels.interfaces(tunnel)}
 
     def expected(rule: str, family: str, table: str) -> bool:
         """Whether the other family rightly lacks a rule."""
@@ -299,7 +300,7 @@ def audit(
 
     ranked = []
     for (table, chain), both in chains.items():
-        essential = firewall_essential.rules(chain, str((tunnel or {}).get("name") or ""))
+        essential = firewall_essential.rules(chain, settings_tunnels.interfaces(tunnel))
         for rank, family, rule, text in _disagreements(table, chain, both, translate, expected, essential):
             finding = {"table": table, "chain": chain, "family": family, "rule": rule}
             ranked.append((rank, {**finding, "text": f"{table} {chain}: {text}"}))

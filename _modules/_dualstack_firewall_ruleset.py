@@ -19,9 +19,12 @@ import _dualstack_firewall_programs as firewall_programs
 import _dualstack_firewall_rules as firewall_rules
 import _dualstack_firewall_save as firewall_save
 import _dualstack_firewall_sets as firewall_sets
+import _dualstack_settings_tunnels as settings_tunnels
 import salt.utils.json
 from salt.exceptions import SaltInvocationError
 
+# What carries a tunnel's packets over IPv4, in the words of iptables.
+PROTOCOLS = {"sit": "ipv6", "gre": "gre"}
 KEYS = (
     *("backend", "icmpv6_essential", "preserve", "preserve_only", "foreign", "tables"),
     *("expect", "from", "clamp_mss", "save", "beside", "take_over", "sets"),
@@ -82,7 +85,9 @@ def read(firewall: Any, tunnel: dict[str, Any] | None = None, sets: dict[str, st
     firewall
         As in the pillar ``ipv6:firewall``.
     tunnel
-        The 6in4 tunnel whose protocol 41 is let through, with ``endpoint``, and ``name`` for ``clamp_mss``.
+        The tunnel whose packets are let through: ``endpoint``, ``carrier``; ``name`` for ``clamp_mss``; and
+        ``pingers``, from where the broker pings this host before it accepts its address. Of several it is the first,
+        and they are under ``others``.
     sets
         The family of each set of ipset(8), as ``firewall_kernel.set_families`` returns it; those of the firewall's own
         sets are known without it.
@@ -311,32 +316,41 @@ def _rule(reading: Reading, table: str, chain: str, origin: str, words: dict[str
 def _prepend(reading: Reading, firewall: dict[str, Any], tunnel: dict[str, Any]) -> None:
     """The implied rules: they precede all others."""
     tables = reading["tables"]
-    if tunnel.get("endpoint") and "filter" in tables["ipv4"]:
-        _in_front(reading, "ipv4", "filter", "INPUT", [f"-s {tunnel['endpoint']} -p ipv6 -j ACCEPT"], "tunnel:endpoint")
-        _in_front(
-            reading, "ipv4", "filter", "OUTPUT", [f"-d {tunnel['endpoint']} -p ipv6 -j ACCEPT"], "tunnel:endpoint"
-        )
-    if tunnel.get("name") and firewall.get("clamp_mss"):
+    pingers = [one for each in settings_tunnels.apart(tunnel) for one in each.get("pingers") or []]
+    if pingers and "filter" in tables["ipv4"]:
+        rules = [f"-s {each} -p icmp -m icmp --icmp-type 8 -j ACCEPT" for each in dict.fromkeys(pingers)]
+        _in_front(reading, "ipv4", "filter", "INPUT", rules, "tunnel:account")
+    ends = [
+        (each["endpoint"], PROTOCOLS.get(str(each.get("carrier") or "sit"), "ipv6"))
+        for each in settings_tunnels.apart(tunnel)
+        if each.get("endpoint")
+    ]
+    if ends and "filter" in tables["ipv4"]:
+        for chain, option in (("INPUT", "-s"), ("OUTPUT", "-d")):
+            rules = [f"{option} {endpoint} -p {protocol} -j ACCEPT" for endpoint, protocol in dict.fromkeys(ends)]
+            _in_front(reading, "ipv4", "filter", chain, rules, "tunnel:endpoint")
+    names = settings_tunnels.interfaces(tunnel)
+    if names and firewall.get("clamp_mss"):
         for family in families.FAMILIES:
             tables[family].setdefault("mangle", {})
             reading["origins"][family].setdefault("mangle", {})
         clamp = "-p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu"
-        rules = [f"{way} {tunnel['name']} {clamp}" for way in ("-i", "-o")]
+        rules = [f"{way} {name} {clamp}" for name in names for way in ("-i", "-o")]
         _in_front(reading, "ipv6", "mangle", "FORWARD", rules, "clamp_mss")
     if firewall.get("icmpv6_essential", True):
         for table, chains in tables["ipv6"].items():
             if needs_essential(table, chains):
-                _essential(reading, table, tunnel.get("name") or "")
+                _essential(reading, table, names)
 
 
-def _essential(reading: Reading, table: str, tunnel: str) -> None:
+def _essential(reading: Reading, table: str, tunnels: list[str]) -> None:
     """Put what IPv6 needs among the rules of each built-in chain of a table."""
     chains, origins = reading["tables"]["ipv6"][table], reading["origins"]["ipv6"][table]
     about = firewall_essential.about(chains)
     for chain, each in chains.items():
         if each["policy"] is None:
             continue
-        placed = firewall_essential.placed(table, chain, each["rules"], about, tunnel)
+        placed = firewall_essential.placed(table, chain, each["rules"], about, tunnels)
         each["rules"] = firewall_essential.inserted(each["rules"], placed.rules)
         marks = [(place, ["icmpv6_essential"] * len(rules)) for place, rules in placed.rules]
         origins[chain] = firewall_essential.inserted(origins[chain], marks)

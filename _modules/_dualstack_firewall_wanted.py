@@ -21,9 +21,11 @@ import _dualstack_firewall_ruleset as firewall_ruleset
 import _dualstack_firewall_save as firewall_save
 import _dualstack_firewall_sets as firewall_sets
 import _dualstack_firewall_sets_text as firewall_sets_text
+import _dualstack_settings_tunnels as settings_tunnels
 import salt.utils.json
 from salt.exceptions import SaltException, SaltInvocationError
 
+TUNNEL = ("name", "endpoint", "carrier", "pingers")  # what the rules depend on
 APART = ("expect", "save", "sets")  # keys that do not affect the tables
 
 SPLIT = ("DROP", "ACCEPT")  # IPv4's policy, and IPv6's
@@ -60,7 +62,9 @@ def wanted(declared: firewall_declared.Declared, cachedir: str) -> Wanted:
         declared.refuse(firewall_ruleset.read(declared.firewall)["problems"])
     backend = firewall_commands.backend(declared.firewall.get("backend", "auto"))
     described = {key: value for key, value in declared.firewall.items() if key not in APART}
-    tunnel = {key: (declared.tunnel or {}).get(key) for key in ("name", "endpoint")}
+    tunnel = settings_tunnels.together(
+        [{key: each.get(key) for key in TUNNEL} for each in settings_tunnels.apart(declared.tunnel)]
+    )
     own = firewall_sets.read(declared.firewall)
     if own.sets:
         firewall_ipset.available()

@@ -33,6 +33,7 @@ import _dualstack_firewall_trial as firewall_trial
 import _dualstack_firewall_wanted as firewall_wanted
 import _dualstack_host_files as host_files
 import _dualstack_host_management as host_management
+import _dualstack_settings_tunnels as settings_tunnels
 from salt.exceptions import CommandExecutionError
 
 
@@ -169,12 +170,12 @@ def _in_short(plan: converge.Plan, declared: firewall_declared.Declared) -> conv
     plan["full"] = plan["changes"]
     if not declared.firewall.get("icmpv6_essential", True) or "ipv6" not in plan["changes"]:
         return plan
-    name = str((declared.tunnel or {}).get("name") or "")
+    names = settings_tunnels.interfaces(declared.tunnel)
     found = {}
     for place, change in plan["changes"]["ipv6"].items():
         table, chain = place.split(" ", 1)
         rules = plan["wanted"]["ipv6"].get(table, {}).get(chain, {"policy": None, "rules": []})["rules"]
-        found[place] = firewall_essential.in_short(chain, name, rules, change)
+        found[place] = firewall_essential.in_short(chain, names, rules, change)
     plan["changes"] = {**plan["changes"], "ipv6": found}
     return plan
 

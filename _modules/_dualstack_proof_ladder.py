@@ -21,9 +21,9 @@ import _dualstack_proof_beyond as proof_beyond
 import _dualstack_proof_names as proof_names
 import _dualstack_proof_rungs as proof_rungs
 import _dualstack_settings as settings
+import _dualstack_settings_tunnels as settings_tunnels
 import _dualstack_tunnel_host as tunnel_host
 import _dualstack_tunnel_ladder as tunnel_ladder
-import _dualstack_tunnel_sit as tunnel_sit
 import _dualstack_tunnel_stack as tunnel_stack
 import salt.utils.network
 from salt.exceptions import SaltInvocationError
@@ -41,12 +41,7 @@ class Asked(NamedTuple):
     ipv6: Mapping[str, Any]  # the pillar
     addresses: list[str]  # that are published
     beyond: list[str]
-    tunnel: Mapping[str, Any]  # empty where there is none
-
-    @property
-    def interface(self) -> str:
-        """The tunnel's name."""
-        return str(self.tunnel.get("name") or tunnel_sit.DEFAULTS["name"])
+    tunnels: list[dict[str, Any]]
 
     @property
     def promised(self) -> bool:
@@ -80,11 +75,10 @@ def of(ipv6: Mapping[str, Any], given: Mapping[str, Any] | None = None, place: s
         What errors in the pillar begin with.
     """
     given = given or {}
-    found = ipv6.get("tunnel")
-    tunnel: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
+    tunnels = list(settings_tunnels.entries(ipv6).values())
     own = given.get("address")
     try:
-        published = [own] if own is not None else _published(ipv6.get("dns"), tunnel)
+        published = [own] if own is not None else _published(ipv6.get("dns"), tunnels)
         addresses = list(dict.fromkeys(str(ipaddress.IPv6Address(str(each))) for each in published))
     except ValueError:
         where = "address" if own is not None else f"{place}dns:address"
@@ -93,10 +87,11 @@ def of(ipv6: Mapping[str, Any], given: Mapping[str, Any] | None = None, place: s
     beyond = given.get("beyond") or (verify.get("beyond") if isinstance(verify, Mapping) else None) or []
     if not isinstance(beyond, (list, tuple)):
         raise SaltInvocationError(f"beyond: expected a list of IPv6 addresses, found {beyond!r}")
-    return Asked(ipv6, addresses, list(beyond), tunnel)
+    return Asked(ipv6, addresses, list(beyond), tunnels)
 
 
-def _published(dns: Any, tunnel: Mapping[str, Any]) -> list[Any]:
+def _published(dns: Any, tunnels: list[dict[str, Any]]) -> list[Any]:
+    tunnel = settings_tunnels.of(tunnels, None)
     entries = [entry for _, entry in dns_parts.entries(dns)] or [{}]
     given = [dns_address.published(each, tunnel) or each.get("address") for each in entries]
     return [each for each in given if each is not None]
@@ -114,7 +109,8 @@ def assigned(this: Asked) -> converge.Finding:
         From :py:func:`asked`.
     """
     # Of a tunnel's addresses, all but the source are deprecated by its own state, so that none leaves by them.
-    return _each(this, lambda address: proof_address.assigned(address, _of_tunnel(this)))
+    held = [each for tunnel in this.tunnels for each in settings_tunnels.hosts(tunnel)]
+    return _each(this, lambda address: proof_address.assigned(address, held))
 
 
 def leaving(this: Asked) -> converge.Finding:
@@ -126,8 +122,9 @@ def leaving(this: Asked) -> converge.Finding:
     """
 
     def look(address: str) -> converge.Finding:
-        by_tunnel = address in _of_tunnel(this) and this.tunnel.get("routing") != "none"
-        return proof_address.leaving(address, this.beyond, this.interface if by_tunnel else None)
+        tunnel = _of(this, address)
+        by_tunnel = tunnel is not None and tunnel.get("routing") != "none"
+        return proof_address.leaving(address, this.beyond, str(tunnel["name"]) if tunnel and by_tunnel else None)
 
     return _each(this, look)
 
@@ -144,9 +141,10 @@ def reaching(this: Asked, stacks: tunnel_stack.Stacks) -> converge.Finding:
     names, servers = dns_parts.names(this.ipv6.get("dns")), dns_parts.servers(this.ipv6.get("dns"))
 
     def look(address: str) -> converge.Finding:
-        if this.beyond and address not in _of_tunnel(this):
+        tunnel = _of(this, address)
+        if this.beyond and tunnel is None:
             return proof_beyond.pinged(address, this.beyond)
-        tunnelled = _through_tunnel(this, address, stacks) if address in _of_tunnel(this) else None
+        tunnelled = _through_tunnel(this, tunnel, address, stacks) if tunnel else None
         if tunnelled and (this.beyond or tunnelled.holds is False):
             return tunnelled
         heard = proof_beyond.asked(address, names, servers) if names else None
@@ -163,27 +161,29 @@ def reaching(this: Asked, stacks: tunnel_stack.Stacks) -> converge.Finding:
     return _each(this, look)
 
 
-def _through_tunnel(this: Asked, address: str, stacks: tunnel_stack.Stacks) -> converge.Finding:
-    return tunnel_ladder.reaching(sight(this, stacks), this.beyond, address)
+def _through_tunnel(
+    this: Asked, tunnel: Mapping[str, Any], address: str, stacks: tunnel_stack.Stacks
+) -> converge.Finding:
+    return tunnel_ladder.reaching(sight(tunnel, stacks), this.beyond, address)
 
 
-def sight(this: Asked, stacks: tunnel_stack.Stacks) -> tunnel_host.Sight:
+def sight(tunnel: Mapping[str, Any], stacks: tunnel_stack.Stacks) -> tunnel_host.Sight:
     """
-    The tunnel, and its surroundings.
+    A tunnel, and its surroundings.
 
-    this
-        From :py:func:`asked`, with a tunnel.
+    tunnel
+        One of :py:func:`asked`.
     stacks
         The network stacks.
 
     Raises ``CommandExecutionError`` where none of them configures this host.
     """
-    return tunnel_host.look(this.interface, str(this.tunnel.get("stack") or tunnel_stack.AUTO), stacks)
+    return tunnel_host.look(str(tunnel["name"]), str(tunnel.get("stack") or tunnel_stack.AUTO), stacks)
 
 
-def _of_tunnel(this: Asked) -> list[str]:
-    given = [this.tunnel.get("address"), *(this.tunnel.get("addresses") or [])]
-    return [str(ipaddress.IPv6Interface(each).ip) for each in given if isinstance(each, str)]
+def _of(this: Asked, address: str) -> dict[str, Any] | None:
+    """The tunnel that has an address."""
+    return next((each for each in this.tunnels if settings_tunnels.has(each, address)), None)
 
 
 def leading(this: Asked) -> converge.Finding:

@@ -44,7 +44,7 @@ def about(ipv6: Mapping[str, Any], usual: str | None) -> proof_ladder.Asked:
     Raises ``SaltInvocationError`` where the pillar is wrong.
     """
     this = proof_ladder.of(ipv6, place="ipv6:")
-    if this.addresses or this.promised or this.tunnel or not usual or not _is_global(usual):
+    if this.addresses or this.promised or this.tunnels or not usual or not _is_global(usual):
         return this
     return proof_ladder.of(ipv6, {"address": usual}, "ipv6:")
 
@@ -99,11 +99,11 @@ def _climbed(rung: str, look: Look) -> Rung:
 
 def _looks(this: proof_ladder.Asked, known: pillar.Known) -> dict[str, Look]:
     looks: dict[str, Look] = {}
-    if this.tunnel:
-        looks[proof_rungs.TUNNEL] = lambda: _tunnel(this, known.stacks)
-    if this.tunnel or this.promised:
+    if this.tunnels:
+        looks[proof_rungs.TUNNEL] = lambda: _tunnels(this, known.stacks)
+    if this.tunnels or this.promised:
         looks[proof_rungs.ADDRESS] = lambda: proof_ladder.assigned(this)
-    if this.addresses or this.tunnel or this.promised:
+    if this.addresses or this.tunnels or this.promised:
         looks[proof_rungs.ROUTE] = lambda: proof_ladder.leaving(this)
         looks[proof_rungs.BEYOND] = lambda: _heard(lambda: proof_ladder.reaching(this, known.stacks))
     if this.ipv6:
@@ -117,9 +117,13 @@ def _looks(this: proof_ladder.Asked, known: pillar.Known) -> dict[str, Look]:
 # The tunnel
 
 
-def _tunnel(this: proof_ladder.Asked, stacks: tunnel_stack.Stacks) -> converge.Finding:
+def _tunnels(this: proof_ladder.Asked, stacks: tunnel_stack.Stacks) -> converge.Finding:
+    return converge.together([_tunnel(this, each, stacks) for each in this.tunnels], "")
+
+
+def _tunnel(this: proof_ladder.Asked, tunnel: Mapping[str, Any], stacks: tunnel_stack.Stacks) -> converge.Finding:
     """The tunnel's own ladder, up to the first rung that does not hold; and whether its prefixes are routed here."""
-    seen = proof_ladder.sight(this, stacks)
+    seen = proof_ladder.sight(tunnel, stacks)
     found = tunnel_ladder.live(seen)
     if found.holds and seen.live is not None:
         live = seen.live

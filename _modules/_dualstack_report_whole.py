@@ -51,9 +51,9 @@ def of_pillar(ipv6: Any, known: pillar.Known) -> dict[str, Any]:
     this = report_proof.about(ipv6, found["ipv6"]["address"])
     proof, mail = report_threads.both(
         lambda: report_proof.climb(this, known),
-        lambda: _mail(ipv6, known, this.addresses if this.tunnel or this.promised else []),
+        lambda: _mail(ipv6, known, this.addresses if this.tunnels or this.promised else []),
     )
-    tunnels, unseen = _tunnels(this.tunnel)
+    tunnels, unseen = _tunnels(this.tunnels)
     found = {
         "version": VERSION,
         **found,
@@ -80,9 +80,9 @@ def _mail(ipv6: Any, known: pillar.Known, addresses: list[str]) -> Mail:
         return Mail(pointers, [], [{"mark": "?", "text": text}])
 
 
-def _tunnels(tunnel: Any) -> tuple[Any, report.Notes]:
+def _tunnels(ours: Any) -> tuple[Any, report.Notes]:
     try:
-        found = report_tunnels.others(tunnel)
+        found = report_tunnels.others(ours)
     except SaltException as error:
         return [], [{"mark": "?", "text": f"whether there are other tunnels is not known: {errors.said(error)}"}]
     return found, [{"mark": "-", "text": report_tunnels.sentence(each)} for each in found if not each["rival"]]

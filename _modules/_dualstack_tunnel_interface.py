@@ -1,5 +1,5 @@
 """
-A 6in4 tunnel in the kernel. PURE: parses the output of ip(8) into an *interface*, compares two, returns commands.
+A tunnel in the kernel. PURE: parses the output of ip(8) into an *interface*, compares two, returns commands.
 
 An interface is a plain dictionary, or ``None`` where there is none of that name::
 
@@ -7,8 +7,9 @@ An interface is a plain dictionary, or ``None`` where there is none of that name
      "addresses": {"2001:470:1f12:f87::2/64": "deprecated", "2001:470:1f13:f87::77/64": "preferred"},
      "routes": ["default via 2001:470:1f12:f87::1 metric 1024"]}
 
-It has only what a tunnel declares: addresses of global scope, and default routes through it, in the words of ``ip
-route``. An address that is ``expiring`` is deprecated, and the kernel removes it by itself.
+It has only what a tunnel declares: addresses of global scope, default routes through it, and the routes that refuse
+packets to unassigned addresses of its prefixes, in the words of ``ip route``. An address that is ``expiring`` is
+deprecated, and the kernel removes it by itself.
 """
 
 from __future__ import annotations
@@ -18,12 +19,16 @@ import re
 from collections.abc import Collection
 from typing import Any
 
+import _dualstack_tunnel_sit as tunnel_sit
+
 ABSENT = "absent"
+ANY = "any"  # an end that is not given
 EXPIRING, SOON = "expiring", "expiring soon"
 FOREVER = 2**32 - 1  # seconds, as the kernel says it
 LIFETIME = 24 * 3600  # seconds that an expiring address has left: DNS caches keep a record for as long as its TTL
 # `ip tunnel add` makes the first, `ip link add type sit` the second; both carry IPv6 alike.
 CARRIES_IPV6 = ("ip6ip", "any")
+REFUSING = "unreachable"
 
 
 def parse(name: str, links: list[dict], routes: list[dict]) -> dict[str, Any] | None:
@@ -35,7 +40,7 @@ def parse(name: str, links: list[dict], routes: list[dict]) -> dict[str, Any] | 
     links
         ``ip -d -j addr show``, parsed.
     routes
-        ``ip -6 -j route show default``, parsed.
+        ``ip -6 -j route show default``, parsed, and that of ``type unreachable``.
 
     Returns an interface, or ``None`` if there is none of that name. The kind of a physical one is ``physical``.
     """
@@ -50,8 +55,8 @@ def parse(name: str, links: list[dict], routes: list[dict]) -> dict[str, Any] | 
     return {
         "link": {
             "kind": kind,
-            "endpoint": data.get("remote", "any"),
-            "local": data.get("local", "any"),
+            "endpoint": data.get("remote", ANY),
+            "local": data.get("local", ANY),
             "ttl": data.get("ttl", 0),
             "mtu": link["mtu"],
             "up": "UP" in link["flags"],
@@ -61,7 +66,7 @@ def parse(name: str, links: list[dict], routes: list[dict]) -> dict[str, Any] | 
             for each in link.get("addr_info", [])
             if each["family"] == "inet6" and each["scope"] == "global"
         },
-        "routes": sorted(_words(each) for each in routes if each.get("dev") == name),
+        "routes": sorted(_words(each) for each in routes if _belongs(each, name)),
     }
 
 
@@ -73,7 +78,15 @@ def _preference(address: dict) -> str:
     return "deprecated" if left >= FOREVER else EXPIRING if left > LIFETIME / 2 else SOON
 
 
+def _belongs(route: dict, name: str) -> bool:
+    if route.get("type") == REFUSING:
+        return route.get("metric") == tunnel_sit.owner(name)
+    return route.get("dev") == name
+
+
 def _words(route: dict) -> str:
+    if route.get("type") == REFUSING:
+        return f"{REFUSING} {route['dst']} metric {route['metric']}"
     words = ["default"]
     if "from" in route:
         words += ["from", route["from"]]
@@ -82,29 +95,33 @@ def _words(route: dict) -> str:
     return " ".join([*words, "metric", str(route.get("metric", 0))])
 
 
-def wanted(tunnel: dict[str, Any]) -> dict[str, Any]:
+def wanted(tunnel: dict[str, Any], deprecates: bool = True) -> dict[str, Any]:
     """
     The interface that a tunnel declares.
 
     tunnel
-        In canonical form, its ``local`` an address.
+        In canonical form. With ``local: auto`` the kernel takes the address by which a packet leaves, and the tunnel
+        follows when that changes.
+    deprecates
+        Whether its network stack can make addresses deprecated. One that cannot orders them, and names the source in
+        the route.
 
     All addresses but the ``source`` are deprecated: otherwise Linux would use the one that was added last.
     """
     return {
         "link": {
-            "kind": "sit",
+            "kind": tunnel["carrier"],
             "endpoint": tunnel["endpoint"],
-            "local": tunnel["local"],
+            "local": ANY if tunnel["local"] == "auto" else tunnel["local"],
             "ttl": tunnel["ttl"],
             "mtu": tunnel["mtu"],
             "up": True,
         },
         "addresses": {
-            each: "preferred" if each.partition("/")[0] == tunnel["source"] else "deprecated"
+            each: "deprecated" if deprecates and _host(each) != tunnel["source"] else "preferred"
             for each in [tunnel["address"], *tunnel["addresses"]]
         },
-        "routes": sorted(tunnel["routes"]),
+        "routes": sorted([*tunnel["routes"], *tunnel["unreachable"]]),
     }
 
 
@@ -158,7 +175,7 @@ def renumbered(live: dict[str, Any] | None, target: dict[str, Any], published: C
 def _source(route: str) -> list[ipaddress.IPv6Network]:
     """Where the packets come from that a route is for; nothing if it is for all."""
     words = route.split()
-    return [ipaddress.IPv6Network(words[2])] if words[1] == "from" else []
+    return [ipaddress.IPv6Network(words[2])] if words[:2] == ["default", "from"] else []
 
 
 def _host(address: str) -> str:
@@ -207,7 +224,7 @@ def changeable(live: dict[str, Any] | None, target: dict[str, Any] | None) -> bo
         return False
     if live["link"]["kind"] != target["link"]["kind"]:
         return False
-    return (live["link"]["endpoint"] == "any") == (target["link"]["endpoint"] == "any")
+    return (live["link"]["endpoint"] == ANY) == (target["link"]["endpoint"] == ANY)
 
 
 def commands(name: str, live: dict[str, Any] | None, target: dict[str, Any] | None) -> list[list[str]]:
@@ -225,23 +242,42 @@ def commands(name: str, live: dict[str, Any] | None, target: dict[str, Any] | No
     steps: list[list[str]] = []
     if live and not changeable(live, target):
         steps.append(["ip", "link", "del", "dev", name])
+        staying = target["routes"] if target else []
+        steps += [_route("del", each, name) for each in live["routes"] if _refuses(each) and each not in staying]
         live = None
     if target is None:
         return steps
     link = target["link"]
+    mode = link["kind"] if link["kind"] in tunnel_sit.CARRIERS else "sit"
     ends = ["remote", link["endpoint"], "local", link["local"], "ttl", str(link["ttl"] or "inherit")]
     if live is None:
-        steps.append(["ip", "tunnel", "add", name, "mode", "sit", *ends])
+        steps.append(["ip", "tunnel", "add", name, "mode", mode, *ends])
         live = {"link": {**link, "mtu": None, "up": False}, "addresses": {}, "routes": []}
     changed = differences(live, target)
     changed_link = changed.get("link", {})
     if changed_link.keys() & {"endpoint", "local", "ttl"}:
-        steps.append(["ip", "tunnel", "change", name, "mode", "sit", *ends])
+        steps.append(["ip", "tunnel", "change", name, "mode", mode, *ends])
     if "mtu" in changed_link:
         steps.append(["ip", "link", "set", "dev", name, "mtu", str(link["mtu"])])
     if "up" in changed_link:
         steps.append(["ip", "link", "set", "dev", name, "up" if link["up"] else "down"])
     return [*steps, *_renumbering(name, changed.get("addresses", {}), changed.get("routes", {}))]
+
+
+def again(name: str, live: dict[str, Any] | None) -> list[list[str]]:
+    """
+    The commands that make an interface what it was, whether there is one of this name or not: what has been done
+    already, ip(8) refuses.
+
+    name
+        The interface name.
+    live
+        As it was; ``None`` for none.
+    """
+    if live is None:
+        return [["ip", "link", "del", "dev", name]]
+    made, *rest = commands(name, None, live)
+    return [made, ["ip", "tunnel", "change", *made[3:]], *rest]
 
 
 def _renumbering(name: str, addresses: dict[str, Any], routes: dict[str, Any]) -> list[list[str]]:
@@ -262,14 +298,23 @@ def _renumbering(name: str, addresses: dict[str, Any], routes: dict[str, Any]) -
     # that differ in the gateway alone are one with two next hops, which `add` refuses to make.
     for route in coming[1]:
         verb = "append" if any(_but_gateway(route) == _but_gateway(each) for each in going[1]) else "add"
-        onlink = ["onlink"] if " via " in route else []
-        steps.append(["ip", "-6", "route", verb, *route.split(), "dev", name, *onlink])
-    steps += [["ip", "-6", "route", "del", *route.split(), "dev", name] for route in going[1]]
+        steps.append(_route("replace" if _refuses(route) else verb, route, name))
+    steps += [_route("del", route, name) for route in going[1]]
     return [*steps, *(_removal(name, each) for each in going[0] if each not in first)]
 
 
 def _removal(name: str, address: str) -> list[str]:
     return ["ip", "-6", "addr", "del", address, "dev", name]
+
+
+def _route(verb: str, route: str, name: str) -> list[str]:
+    """The kernel has a route that refuses packets at no device; it may be there without the interface."""
+    onlink = ["onlink"] if " via " in route and verb != "del" else []
+    return ["ip", "-6", "route", verb, *route.split(), *([] if _refuses(route) else ["dev", name]), *onlink]
+
+
+def _refuses(route: str) -> bool:
+    return route.startswith(f"{REFUSING} ")
 
 
 def _but_gateway(route: str) -> str:

@@ -14,6 +14,7 @@ import _dualstack_converge as converge
 import _dualstack_dns_address as dns_address
 import _dualstack_dns_parts as dns_parts
 import _dualstack_settings as settings
+import _dualstack_settings_tunnels as settings_tunnels
 import _dualstack_tunnel_sit as tunnel_sit
 import _dualstack_tunnel_stack as tunnel_stack
 from salt.exceptions import SaltInvocationError
@@ -30,7 +31,7 @@ def declared(name: str, given: Mapping[str, Any], pillar: Mapping[str, Any], key
     """
     if key is None:
         return {"name": name, **given}
-    return {"name": tunnel_sit.DEFAULTS["name"], **settings.part(pillar, key), **_named(given)}
+    return {**settings_tunnels.part(pillar, key), **_named(given)}
 
 
 def asked(
@@ -54,15 +55,18 @@ def asked(
     """
     if key is None:
         return {"name": name, **given}
-    part = settings.part(pillar, key)
+    part = settings_tunnels.part(pillar, key)
     problems = tunnel_stack.errors(part, stacks)
     if problems:
         raise SaltInvocationError("\n".join(f"{key}:{each}" for each in problems))
     tunnel = tunnel_sit.canonical(part)
-    dns = settings.value_beside(pillar, key, "dns")
+    beside = settings_tunnels.whole(key)
+    dns = settings.value_beside(pillar, beside, "dns")
+    if beside != key and not settings_tunnels.has(tunnel, dns_parts.address(dns)):
+        dns = {}  # of several tunnels, another has the published address, and this one its own source
     found = {
         **{each: tunnel[each] for each in ("name", "stack", "gateway")},
-        "beyond": settings.beside(pillar, key, "verify").get("beyond"),
+        "beyond": settings.beside(pillar, beside, "verify").get("beyond"),
         "source": dns_address.published(dns, tunnel) or dns_parts.address(dns),  # no address then, and refused
     }
     return {**found, **_named(given)}
@@ -75,7 +79,10 @@ def interface(name: str, pillar: Mapping[str, Any], key: str | None) -> str:
     name, pillar, key
         As above.
     """
-    return name if key is None else str(_part(pillar, key).get("name") or tunnel_sit.DEFAULTS["name"])
+    if key is None:
+        return name
+    own = settings_tunnels.name_in(key) if isinstance(key, str) else ""
+    return own or str(_part(pillar, key).get("name") or settings_tunnels.NAME)
 
 
 def places(pillar: Mapping[str, Any], key: str | None) -> dict[str, str]:
@@ -97,7 +104,7 @@ def places_beside(key: str | None) -> dict[str, str]:
     """
     if not isinstance(key, str):
         return {}
-    above = key.rpartition(":")[0]
+    above = settings_tunnels.whole(key).rpartition(":")[0]
     return {"stack": f"{key}:stack", "beyond": f"{above}:verify:beyond", "source": f"{above}:dns:address"}
 
 

@@ -1,5 +1,5 @@
 """
-The definition of a 6in4 tunnel, and its validation. PURE: never accesses the host.
+The definition of a tunnel, and its validation. PURE: never accesses the host.
 
 A *tunnel* is a plain dictionary. User input goes through :py:func:`canonical` once; from then on every key exists,
 addresses are in the canonical form of :rfc:`5952`, and all other modules rely on it.
@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import _dualstack_broker_settings as broker_settings
 import _dualstack_dns_address as dns_address
 import _dualstack_words as words
 from salt.exceptions import SaltInvocationError
@@ -20,15 +22,22 @@ DEFAULTS: dict[str, Any] = {
     "name": "he-ipv6",
     "local": "auto",
     "ttl": 255,
-    "mtu": 1480,
+    "mtu": 1480,  # less with another carrier
     "metric": 1024,
     "routing": "default",
     "addresses": [],
+    "routed": [],
+    "carrier": "sit",
     "stack": "auto",
     "adopt": False,
 }
 REQUIRED = ("endpoint", "address", "gateway")  # the gateway only if there is a route
 ROUTING = ("default", "source", "none")
+# What carries the packets, and what it leaves of an Ethernet's 1500 bytes: 20 are the IPv4 header's, 4 those of GRE.
+CARRIERS = {"sit": 1480, "gre": 1476}
+# A route that refuses packets has no device, so its metric says whose it is: higher than any other route's, and of the
+# tunnel's name. (Not above 2**31, as 4294967295 is: netplan takes that for none at all.)
+UNREACHABLE = 0x7FFF0000
 
 # The kernel's own devices, and the names that stand for "every device" below /proc/sys/net.
 RESERVED_NAMES = ("sit0", "lo", "all", "default")
@@ -45,14 +54,17 @@ def canonical(tunnel: Mapping[str, Any]) -> dict[str, Any]:
     tunnel
         ``endpoint``, ``address`` and ``gateway`` at least; see the state ``he_tunnel.present`` for all keys.
 
-    Returns another dictionary with every key present; ``source`` defaults to the first of ``addresses``, and
-    ``routes`` is added: the default routes, as words of ``ip route``.
+    Returns another dictionary with every key present; ``source`` defaults to the first of ``addresses``. Two are added,
+    as words of ``ip route``: ``routes``, the default routes, and ``unreachable``, those that refuse what is sent to
+    addresses of the ``routed`` prefixes that nobody has. The ``addresses`` within these become /128: with less, the
+    kernel would send all of their prefix into the tunnel. ``local`` is an address, or ``auto``: then the kernel takes,
+    for each packet, the address of the route to the endpoint.
     Raises ``SaltInvocationError`` with every error, one per line.
     """
     result, problems = _read(tunnel)
     if problems:
         raise SaltInvocationError("\n".join(problems))
-    return result
+    return {key: value for key, value in result.items() if key not in broker_settings.READERS}
 
 
 def errors(tunnel: Mapping[str, Any]) -> list[str]:
@@ -62,9 +74,11 @@ def errors(tunnel: Mapping[str, Any]) -> list[str]:
     tunnel
         As a user wrote it.
 
-    Returns a list of sentences, each beginning with the wrong key; empty if there are none.
+    Returns a list of sentences, each beginning with the wrong key; empty if there are none. What the broker knows may
+    be missing where the tunnel says how it is asked.
     """
-    return _read(tunnel)[1]
+    unknown = [f"{key}: missing;" for key in broker_settings.FILLED] if broker_settings.wired(tunnel) else []
+    return [each for each in _read(tunnel)[1] if not each.startswith(tuple(unknown))]
 
 
 def _read(tunnel: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -72,6 +86,8 @@ def _read(tunnel: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     problems = _unknown_keys(tunnel)
     result: dict[str, Any] = {}
     given = {**DEFAULTS, **{key: value for key, value in tunnel.items() if value is not None}}
+    if tunnel.get("mtu") is None and isinstance(given["carrier"], str):
+        given["mtu"] = CARRIERS.get(given["carrier"], DEFAULTS["mtu"])
     for key, read in READERS.items():
         if key not in given:
             if key in REQUIRED and not (key == "gateway" and given["routing"] == "none"):
@@ -81,12 +97,29 @@ def _read(tunnel: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
             result[key] = read(given[key])
         except ValueError as error:
             problems.append(f"{key}: {error}")
-    problems += _contradictions(result)
+    problems += [*broker_settings.contradictions(tunnel), *_contradictions(result)]
     if not problems:
         result.setdefault("gateway", None)
         result.setdefault("source", dns_address.published({}, result))
         result["routes"] = _routes(result)
+        result["addresses"] = [_laid(each, result["routed"]) for each in result["addresses"]]
+        result["unreachable"] = [f"unreachable {each} metric {owner(result['name'])}" for each in result["routed"]]
     return result, problems
+
+
+def owner(name: str) -> int:
+    """
+    The metric of the routes that refuse packets to unassigned addresses: by it they are known as a tunnel's.
+
+    name
+        The interface.
+    """
+    return UNREACHABLE + (zlib.crc32(name.encode()) & 0xFFFF)
+
+
+def _laid(address: str, routed: list[str]) -> str:
+    own = ipaddress.IPv6Interface(address)
+    return f"{own.ip}/128" if any(own.ip in ipaddress.IPv6Network(each) for each in routed) else address
 
 
 def _routes(tunnel: dict[str, Any]) -> list[str]:
@@ -101,6 +134,7 @@ def _routes(tunnel: dict[str, Any]) -> list[str]:
         return [f"default {tail}"]
     if tunnel["routing"] == "source":
         networks = [ipaddress.IPv6Interface(each).network for each in [tunnel["address"], *tunnel["addresses"]]]
+        networks += [ipaddress.IPv6Network(each) for each in tunnel["routed"]]
         return [f"default from {network} {tail}" for network in ipaddress.collapse_addresses(networks)]
     return []
 
@@ -126,6 +160,10 @@ def _contradictions(tunnel: dict[str, Any]) -> list[str]:
         problems.append(f"addresses: {host} is given twice")
     if gateway in hosts[1:]:
         problems.append(f"addresses: {gateway} is the broker's end of the tunnel")
+    own = ipaddress.IPv6Interface(address).network if address else None
+    for each in map(ipaddress.IPv6Network, tunnel.get("routed", [])):
+        if own and each.subnet_of(own):
+            problems.append(f"routed: {each} is that of the tunnel itself, of the address {address}; expected another")
     source = tunnel.get("source")
     if source and hosts and source not in hosts:
         problems.append(f"source: {source} is not one of the tunnel's addresses ({', '.join(hosts)})")
@@ -207,6 +245,41 @@ def _addresses(value: Any) -> list[str]:
     return [_ipv6_with_prefix(each) for each in value]
 
 
+def _prefixes(value: Any) -> list[str]:
+    if not isinstance(value, (str, list, tuple)):
+        raise ValueError(f"expected {EXPECTED['routed']}, found {value!r}")
+    found: list[ipaddress.IPv6Network] = []
+    for each in [value] if isinstance(value, str) else value:
+        prefix = _prefix(each)
+        for other in found:
+            if prefix.overlaps(other):
+                raise ValueError(f"{each!r} is given twice" if prefix == other else f"{prefix} and {other} overlap")
+        found.append(prefix)
+    return [str(each) for each in found]
+
+
+def _prefix(value: Any) -> ipaddress.IPv6Network:
+    if not isinstance(value, str) or not re.fullmatch(r"[0-9A-Fa-f:.]+/[0-9]{1,3}", value):
+        raise ValueError(f"{value!r} is not {EXPECTED['routed']}")
+    try:
+        address = ipaddress.IPv6Interface(value)
+    except ValueError:
+        raise ValueError(f"{value!r} is not {EXPECTED['routed']}") from None
+    prefix = address.network
+    if prefix.prefixlen < SHORTEST or prefix.prefixlen == 128:
+        raise ValueError(f"{value!r} is not {EXPECTED['routed']}")
+    if prefix.network_address != address.ip:
+        raise ValueError(f"{value!r} is an address with a prefix length; expected the prefix, {prefix}")
+    _ipv6(str(address.ip))
+    return prefix
+
+
+def _carrier(value: Any) -> str:
+    if not isinstance(value, str) or value not in CARRIERS:
+        raise ValueError(f"{value!r} is not one of {', '.join(CARRIERS)}")
+    return value
+
+
 def _whole_number(lowest: int, highest: int) -> Callable[[Any], int]:
     def read(value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:
@@ -217,7 +290,7 @@ def _whole_number(lowest: int, highest: int) -> Callable[[Any], int]:
 
 
 def _word(value: Any) -> str:
-    if not isinstance(value, str) or not re.fullmatch(r"[a-z0-9-]+", value):
+    if not isinstance(value, str) or not re.fullmatch(r"[a-z0-9_-]+", value):
         raise ValueError(f"{value!r} is not the name of a network stack, such as ifupdown")
     return value
 
@@ -246,8 +319,11 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "routing": _routing,
     "source": _ipv6,
     "addresses": _addresses,
+    "routed": _prefixes,
+    "carrier": _carrier,
     "stack": _word,
     "adopt": _truth,
+    **broker_settings.READERS,
 }
 EXPECTED = {
     "name": "an interface name: up to 15 letters, digits, '.', '_' and '-'",
@@ -255,4 +331,6 @@ EXPECTED = {
     "address": "an IPv6 address with its prefix length, as in 2001:470:1f12:f87::2/64",
     "gateway": "the IPv6 address of the broker's end",
     "addresses": "a list of IPv6 addresses with their prefix lengths",
+    "routed": f"a prefix that is routed to this host, of /{SHORTEST} or longer, as in 2001:470:1f13:f87::/64, or a "
+    "list",
 }

@@ -65,7 +65,7 @@ def _presumed(flow: host_ways.Flow, name: str, target: Interface | None) -> host
         return host_ways.Foreseen(now, now, known=False)
     reached = host_ip.look(["-6", "route", "get", "fibmatch", flow.remote, *(["from", flow.own] if flow.own else [])])
     metric = max((each.get("metric", 0) for each in reached if each.get("dst") == "default"), default=-1)
-    first = [each for each in target["routes"] if " from " not in each and int(each.split()[-1]) <= metric]
+    first = [each for each in target["routes"] if each.split()[1] == "via" and int(each.split()[-1]) <= metric]
     if first or _prefix_of(flow, target):
         return host_ways.Foreseen(now, host_ways.Way(name, flow.own), known=True)
     return host_ways.Foreseen(now, now, known=False)

@@ -73,8 +73,8 @@ def connect(targets: list[Any] | None = None, prober: str = MASTER, timeout: flo
 
     targets
         Pairs of an address and a port, at most 64: ``[["2001:db8::1", 25]]``. An address is permitted if this minion's
-        pillar has it, as the master compiles it: in ``ipv6:dns:address``, in ``ipv6:tunnel`` (``address``,
-        ``addresses``, ``source``, ``local``), or as ``ipv6:verify:public_ipv4``.
+        pillar has it, as the master compiles it: in ``ipv6:dns:address``, in ``ipv6:tunnel`` or one of
+        ``ipv6:tunnels`` (``address``, ``addresses``, ``source``, ``local``), or as ``ipv6:verify:public_ipv4``.
     prober
         ``master``, or the minion that ``ipv6:verify:prober`` names in the same pillar. It runs ``network.connect``.
     timeout
@@ -203,16 +203,21 @@ def _part(pillar: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 
 def _addresses(pillar: Mapping[str, Any]) -> set[Address]:
-    tunnel, further = _part(pillar, "tunnel"), _part(pillar, "tunnel").get("addresses")
+    tunnels = [_part(pillar, "tunnel"), *_part(pillar, "tunnels").values()]  # one, or several
     dns = pillar.get("dns")
     entries = dns if isinstance(dns, list) else [dns]  # one for each zone
     given = [
         *(each.get("address") for each in entries if isinstance(each, Mapping)),
         _part(pillar, "verify").get("public_ipv4"),
-        *(tunnel.get(key) for key in ("address", "source", "local")),
-        *(further if isinstance(further, list) else [further]),
+        *(each for tunnel in tunnels if isinstance(tunnel, Mapping) for each in _of_tunnel(tunnel)),
     ]
     return {address for address in map(_parsed, given) if address}
+
+
+def _of_tunnel(tunnel: Mapping[str, Any]) -> list[Any]:
+    further = tunnel.get("addresses")
+    own = [tunnel.get(key) for key in ("address", "source", "local")]
+    return [*own, *(further if isinstance(further, list) else [further])]
 
 
 def _not_allowed(address: str, minion: str) -> str:

@@ -3,7 +3,7 @@
   stay as they are. The kernel parameters keep their live values until the next boot; one on which a service now depends
   is kept.
 -#}
-{%- from "ipv6/map.jinja" import ipv6, lookup, records with context %}
+{%- from "ipv6/map.jinja" import ipv6, lookup, records, tunnels with context %}
 
 include: {{ (["ipv6.pillar"] + (["ipv6.deps"] if "dns" in ipv6 else [])) | json }}
 
@@ -28,17 +28,17 @@ The AAAA records are withdrawn{{ each.of }}:
       - What DNS needs is installed
 {%- endfor %}
 
-{%- if "tunnel" in ipv6 %}
+{%- for tunnel in tunnels %}
 
-The tunnel is gone:
+The tunnel{{ tunnel.of }} is gone:
   he_tunnel.absent:
-    - pillar: ipv6:tunnel
+    - pillar: {{ tunnel.pillar | json }}
     - require:
       - The pillar ipv6 makes sense
 {%-   for each in records %}
       - The AAAA records are withdrawn{{ each.of }}
 {%-   endfor %}
-{%- endif %}
+{%- endfor %}
 
 {%- set file = ipv6.get("lookup", {}).get("sysctl_file") %}
 {%- for key in ipv6.get("sysctl", {}) %}

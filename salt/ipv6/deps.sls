@@ -1,5 +1,5 @@
 {#- Installs what the modules need and the host lacks. -#}
-{%- from "ipv6/map.jinja" import ipv6, lookup with context %}
+{%- from "ipv6/map.jinja" import ipv6, lookup, tunnels with context %}
 
 include: [ipv6.pillar]
 
@@ -11,8 +11,9 @@ include: [ipv6.pillar]
   "dns": "What DNS needs is installed",
 } %}
 {%- set needed = ["netaddr"] if ipv6 else [] %}
-{%- do needed.extend(("tunnel", "firewall", "dns") | select("in", ipv6)) %}
-{%- do ipv6.get("tunnel", {}).get("stack") == "ifupdown" and needed.append("ifupdown") %}
+{%- do tunnels and needed.append("tunnel") %}
+{%- do needed.extend(("firewall", "dns") | select("in", ipv6)) %}
+{%- do "ifupdown" in tunnels | map(attribute="tunnel.stack", default="") and needed.append("ifupdown") %}
 
 {%- for need, state in needs.items() if need in needed %}
 

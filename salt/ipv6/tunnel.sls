@@ -1,5 +1,5 @@
-{#- Brings the 6in4 tunnel up, now and at every boot. -#}
-{%- from "ipv6/map.jinja" import ipv6 with context %}
+{#- Brings the tunnel up, or each of several, now and at every boot. -#}
+{%- from "ipv6/map.jinja" import ipv6, tunnels with context %}
 
 {#- Parameters without which the tunnel's interface would have no IPv6. #}
 {%- set switches = [] %}
@@ -9,15 +9,15 @@
 
 include: {{ (["ipv6.pillar", "ipv6.deps"] + (["ipv6.sysctl"] if switches else []) + ["ipv6.firewall"]) | json }}
 
-{%- if "tunnel" in ipv6 %}
+{%- for each in tunnels %}
 
-The tunnel is up:
+The tunnel{{ each.of }} is up:
   he_tunnel.present:
-    - pillar: ipv6:tunnel
+    - pillar: {{ each.pillar | json }}
     - require:
       - The pillar ipv6 makes sense
       - The tunnel's tools are installed
-{%-   if ipv6.tunnel.get("stack") == "ifupdown" %}
+{%-   if each.tunnel.get("stack") == "ifupdown" %}
       - ifupdown is installed
 {%-   endif %}
 {%-   for switch in switches %}
@@ -26,4 +26,12 @@ The tunnel is up:
 {%-   if "firewall" in ipv6 %}
       - The firewall is up  # otherwise every service on :: would be open as soon as the tunnel is up
 {%-   endif %}
-{%- endif %}
+{%-   if each.tunnel.get("id") and each.tunnel.get("account") and each.tunnel.get("register", true) %}
+
+The broker{{ " of" ~ each.of if each.of else "" }} knows this host's address:
+  he_tunnel.registered:
+    - pillar: {{ each.pillar | json }}
+    - require:
+      - The tunnel{{ each.of }} is up  # and the firewall lets the broker's pings in
+{%-   endif %}
+{%- endfor %}

@@ -4,34 +4,37 @@
 
   States that need the whole proof include this file, which puts them after it, and require `IPv6 is proven`.
 -#}
-{%- from "ipv6/map.jinja" import ipv6 with context %}
+{%- from "ipv6/map.jinja" import ipv6, tunnels with context %}
 {%- set rungs = {} %}
 
 include: [ipv6.pillar, ipv6.sysctl, ipv6.firewall, ipv6.tunnel, ipv6.services]
 
-{%- if "tunnel" in ipv6 %}
+{#- The rungs of each tunnel wait for one another; whether somebody beyond answers is asked of the published address below,
+    and where there are several tunnels, of each one's own. #}
+{%- set last = [] %}
+{%- for each in tunnels %}
 {%-   set chain = {
-        "The tunnel is as it is configured": "live",
-        "Packets leave by the tunnel": "routed",
-        "IPv4 reaches the broker": "underlaid",
-        "The broker answers through the tunnel": "answering",
+        "The tunnel" ~ each.of ~ " is as it is configured": "live",
+        "Packets leave by the tunnel" ~ each.of: "routed",
+        "IPv4 reaches the broker" ~ (" of" ~ each.of if each.of else ""): "underlaid",
+        "The broker answers through the tunnel" ~ each.of: "answering",
       } %}
-{%-   for rung, look in chain.items() if look != "answering" or ipv6.tunnel.get("gateway") is not none %}
+{%-   do each.of and chain.update({"Somebody beyond answers through the tunnel" ~ each.of: "reaching"}) %}
+{%-   set before = ["The tunnel" ~ each.of ~ " is up", "This host can still be managed"] %}
+{%-   for rung, look in chain.items() if look != "answering" or each.tunnel.get("gateway") is not none or each.tunnel.get("id") %}
 
 {{ rung }}:
   he_tunnel.{{ look }}:
-    - pillar: ipv6:tunnel
-    - require:
-      - {{ (rungs | list)[-1] if rungs else "The tunnel is up" }}
-{%-     if not rungs %}
-      - This host can still be managed
-{%-     endif %}
+    - pillar: {{ each.pillar | json }}
+    - require: {{ before | json }}
+{%-     do before.clear() %}
+{%-     do before.append(rung) %}
 {%-     do rungs.update({rung: "tunnel"}) %}
 {%-   endfor %}
-{%- endif %}
+{%-   do last.append(before[0]) %}
+{%- endfor %}
 
-{%- if "tunnel" in ipv6 or "dns" in ipv6 %}
-{%-   set last = (rungs | list)[-1] if rungs else none %}
+{%- if tunnels or "dns" in ipv6 %}
 
 The published address is on this host:
   ipv6.assigned:
@@ -39,9 +42,9 @@ The published address is on this host:
     - require:
       - The pillar ipv6 makes sense
       - This host can still be managed
-{%-   if "tunnel" in ipv6 %}
-      - The tunnel is up
-{%-   endif %}
+{%-   for each in tunnels %}
+      - The tunnel{{ each.of }} is up
+{%-   endfor %}
 
 What comes from the published address leaves for the IPv6 internet:
   ipv6.leaving:
@@ -54,9 +57,9 @@ Somebody beyond answers to the published address:
     - pillar: ipv6
     - require:
       - What comes from the published address leaves for the IPv6 internet
-{%-   if last %}
-      - {{ last }}
-{%-   endif %}
+{%-   for rung in last if last | length == 1 %}
+      - {{ rung }}
+{%-   endfor %}
 
 {%-   do rungs.update({
         "The published address is on this host": "published address",
@@ -87,12 +90,12 @@ The firewall does what is expected of it:
     - require:  # whether it could be converged is no matter: what could not, is looked at as it is
       - The pillar ipv6 makes sense
       - This host can still be managed
-{%-   if "tunnel" in ipv6 %}
-      - The tunnel is up
-{%-   endif %}
+{%-   for each in tunnels %}
+      - The tunnel{{ each.of }} is up
+{%-   endfor %}
 {%- endfor %}
 
-{%- if ipv6.get("tunnel") or ipv6.get("firewall") or ipv6.get("sysctl") or ipv6.get("services") %}
+{%- if tunnels or ipv6.get("firewall") or ipv6.get("sysctl") or ipv6.get("services") %}
 {%-   do rungs.update({"The next boot comes up the same": "next boot"}) %}
 
 The next boot comes up the same:

@@ -221,6 +221,58 @@ def test_only_what_the_pillar_has_is_managed(modules: Any, whole: dict[str, Any]
     assert ids({"tunnel": tunnel}, "ipv6.absent") == [PILLAR, GONE]
 
 
+def test_each_of_several_tunnels_has_its_states(modules: Any, whole: dict[str, Any]) -> None:
+    tunnel = {key: value for key, value in whole["tunnel"].items() if key not in ("name", "stack")}
+    several = {
+        **{part: value for part, value in whole.items() if part != "tunnel"},
+        "tunnels": {"he-ipv6": tunnel, "second": {**tunnel, "stack": "ifupdown"}, "third": {"endpoint": "x"}},
+    }
+    names = ("he-ipv6", "second", "third")
+    low = compiled(modules, "ipv6", several)
+    found = waits(low)
+    does = {each["__id__"]: (f"{each['state']}.{each['fun']}", each.get("pillar")) for each in low}
+    assert TUNNEL not in found and not found.keys() & set(RUNGS)
+    for name in names:
+        own = [
+            f"The tunnel {name} is as it is configured",
+            f"Packets leave by the tunnel {name}",
+            f"IPv4 reaches the broker of {name}",
+            f"The broker answers through the tunnel {name}",
+            f"Somebody beyond answers through the tunnel {name}",
+        ]
+        if name == "third":
+            own = [each for each in own if "gateway" in several["tunnels"][name] or "broker answers" not in each]
+        up = f"The tunnel {name} is up"
+        assert found[up] >= {PILLAR, TUNNEL_TOOLS, FIREWALL}
+        assert (IFUPDOWN in found[up]) is (name == "second")
+        assert found[own[0]] >= {up, END} and all(one in found[two] for one, two in zip(own, own[1:]))
+        others = {each for each in found if any(f" {other}" in each for other in names if other != name)}
+        assert not found[own[-1]] & others, "one that does not work is no matter for another"
+        pillar = f"ipv6:tunnels:{name}"
+        assert does[up] == ("he_tunnel.present", pillar)
+        looks = ["live", "routed", "underlaid", *(["answering"] if len(own) == 5 else []), "reaching"]
+        assert [does[each] for each in own] == [(f"he_tunnel.{look}", pillar) for look in looks]
+        (proof,) = (each for each in low if each["__id__"] == PROVEN)
+        assert all(proof["rungs"][each] == "tunnel" for each in own)
+        assert found[ADDRESS[0]] >= {up} and all(found[each] >= {up} for each in ANSWER)
+        assert found[PUBLISHED] >= {PROVEN}
+    back = compiled(modules, "ipv6.absent", several)
+    gone = {f"The tunnel {name} is gone": ("he_tunnel.absent", f"ipv6:tunnels:{name}") for name in names}
+    assert (
+        gone.items()
+        <= {each["__id__"]: (f"{each['state']}.{each['fun']}", each.get("pillar")) for each in back}.items()
+    )
+    assert all(waits(back)[each] >= {WITHDRAWN, PILLAR} for each in gone)
+
+
+@pytest.mark.parametrize(
+    "odd", [None, 5, "x", [], ["he-ipv6"], {}, {"x y": {}}, {"a: b": {"stack": "ifupdown"}}, {1: {}}]
+)
+def test_what_are_no_tunnels_has_no_states(modules: Any, odd: Any) -> None:
+    for sls in ("ipv6", "ipv6.absent"):
+        assert not [each for each in compiled(modules, sls, {"tunnels": odd}) if each["state"] == "he_tunnel"]
+
+
 def test_broken_ipv6_withdraws_the_records_only_where_that_is_wished(modules: Any, whole: dict[str, Any]) -> None:
     for wish in (True, False, None, "yes", 1):
         low = compiled(modules, "ipv6", {**whole, "dns": {**whole["dns"], "withdraw_when_broken": wish}})

@@ -263,10 +263,13 @@ def test_the_source_address_is_the_declared_one_whatever_the_order(states: Any) 
         assert source_address() == source
 
 
-def test_local_auto_is_the_source_of_the_route_to_the_endpoint(states: Any) -> None:
+def test_local_auto_is_no_address_in_particular(states: Any) -> None:
     done = states.he_tunnel.present(**{**TUNNEL, "local": "auto"})
-    assert done.changes["link"]["local"]["new"] == "46.105.5.1"
-    assert "    local 46.105.5.1\n" in OWN_FILE.read_text()
+    assert done.changes["link"]["local"]["new"] == "any"
+    assert " local " not in OWN_FILE.read_text()
+    assert reaches("client6", PUBLISHED)
+    assert states.he_tunnel.present(**TUNNEL).changes["link"] == {"local": {"old": "any", "new": "46.105.5.1"}}
+    assert states.he_tunnel.present(**TUNNEL).changes == {}
 
 
 def test_a_private_local_is_allowed(states: Any) -> None:

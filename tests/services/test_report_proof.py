@@ -37,6 +37,7 @@ TUNNEL = {
 }
 KIND = {"info_kind": "sit", "info_data": {"proto": "ip6ip", "remote": ENDPOINT, "local": LOCAL, "ttl": 255}}
 INTERFACES = Path("/etc/network/interfaces.d/he-ipv6")
+IFSTATE = Path("/run/network/ifstate")
 RESOLV = Path("/etc/resolv.conf")
 PILLAR = {"tunnel": TUNNEL, "verify": {"beyond": [native.BEYOND]}}
 GOOD = f"{NAME} to {ENDPOINT}: the broker answers, {PUBLISHED} is routed, MTU 1480"
@@ -75,6 +76,8 @@ def tunnel(modules: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     monkeypatch.setattr(host_ip, "look", sit)
     INTERFACES.write_text(modules.he_tunnel.render(**TUNNEL)[str(INTERFACES)])
+    IFSTATE.parent.mkdir(parents=True, exist_ok=True)
+    IFSTATE.write_text(f"{NAME}={NAME}\n")  # ifup has brought it up
     daemons.run("ip", "netns", "add", BROKER)
     try:
         for name, peer in (("eth0", "wan"), (NAME, "six")):
@@ -97,6 +100,7 @@ def tunnel(modules: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             daemons.run("ping", "-c", "1", "-w", "10", target)  # until the link is up
         yield
     finally:
+        IFSTATE.unlink()
         INTERFACES.unlink()
         for name in ("eth0", NAME):
             subprocess.run(["ip", "link", "del", name], check=False, capture_output=True)

@@ -202,3 +202,25 @@ def test_quoted_text_says_nothing_and_hides_nothing() -> None:
     said = built({"INPUT": {"policy": "DROP", "rules": rules}})["INPUT"]
     assert said.index(rules[0]) < said.index(rules[1])
     assert not any(ECHO in rule for rule in said)
+
+
+def test_each_tunnel_has_its_rules() -> None:
+    tunnel = {
+        **{"name": "he-ipv6", "endpoint": "216.66.84.42"},
+        "others": [{"name": "second", "endpoint": "192.0.2.66", "carrier": "gre"}, {"name": "third"}],
+    }
+    firewall = {"tables": {"filter": {"INPUT": {"policy": "DROP", "rules": []}, "OUTPUT": {"rules": []}}}}
+    read = firewall_ruleset.read({**firewall, "clamp_mss": True}, tunnel)
+    assert read["problems"] == []
+    assert read["tables"]["ipv4"]["filter"]["INPUT"]["rules"] == [
+        *("-s 216.66.84.42 -p ipv6 -j ACCEPT", "-s 192.0.2.66 -p gre -j ACCEPT"),
+    ]
+    assert read["tables"]["ipv4"]["filter"]["OUTPUT"]["rules"] == [
+        *("-d 216.66.84.42 -p ipv6 -j ACCEPT", "-d 192.0.2.66 -p gre -j ACCEPT"),
+    ]
+    dropped = [rule.split()[1] for rule in read["tables"]["ipv6"]["filter"]["INPUT"]["rules"] if "-j DROP" in rule]
+    assert dropped == ["he-ipv6", "second", "third"]
+    clamped = [rule.split()[:2] for rule in read["tables"]["ipv6"]["mangle"]["FORWARD"]["rules"]]
+    assert clamped == [[way, name] for name in dropped for way in ("-i", "-o")]
+    alone = firewall_ruleset.read(firewall, {"name": "he-ipv6", "endpoint": "216.66.84.42", "carrier": None})
+    assert alone["tables"]["ipv4"]["filter"]["INPUT"]["rules"] == ["-s 216.66.84.42 -p ipv6 -j ACCEPT"]

@@ -224,6 +224,21 @@ def test_the_rules_of_the_only_family_are_meant_for_both() -> None:
     }
 
 
+def test_the_rules_of_the_tunnel_and_its_broker_are_not_the_users() -> None:
+    tunnel = {**TUNNEL, "pingers": ["66.220.2.74", "192.0.2.1"]}
+    carried = "-s 192.0.2.1/32 -p ipv6 -j ACCEPT"
+    pings = [f"-s {each}/32 -p icmp -m icmp --icmp-type 8 -j ACCEPT" for each in ("66.220.2.74", "192.0.2.1")]
+    own = ("-p tcp -m tcp --dport 22 -j ACCEPT",)
+    for rules, left in (
+        ((carried, *pings, *own), 1),
+        ((carried, *own), 1),
+        ((carried, pings[0], *own), 2),  # not all of them: then they are somebody's
+    ):
+        tables = {"ipv4": {"filter": {"INPUT": chain(*rules, policy="DROP")}}}
+        adopted = firewall_fold.adopt(tables, tunnel)["tables"]["filter"]["INPUT"]["rules"]
+        assert (len(adopted), adopted[-1]) == (left, own[0])
+
+
 def test_the_tables_given_are_not_changed() -> None:
     tables = {"ipv4": {}, "ipv6": {"filter": {"INPUT": chain(*ESSENTIAL)}}}
     firewall_fold.adopt(tables)

@@ -221,3 +221,20 @@ def test_names_that_may_lead_elsewhere_are_not_looked_up(monkeypatch: pytest.Mon
     assert asked == []
     assert proof_ladder.leading(of({"dns": [one, other], "verify": {"public_ipv4": "203.0.113.5"}})).holds is False
     assert asked == [(["www.example.org"], ["192.0.2.53"], "203.0.113.5")]
+
+
+def test_of_several_tunnels_the_first_ones_source_is_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    second = {"address": "2001:db8:66::2/64", "addresses": ["2001:db8:6666::77/64"], "routing": "source"}
+    both = {"tunnels": {"he-ipv6": TUNNEL, "second": second}}
+    assert of(both).addresses == [OWN]
+    assert of({**both, "dns": {"address": "2001:db8:6666::77"}}).addresses == ["2001:db8:6666::77"]
+    ways: list[Any] = []
+
+    def leaving(*given: Any) -> converge.Finding:
+        ways.append(given[2])
+        return converge.Finding(True, "")
+
+    monkeypatch.setattr(proof_address, "leaving", leaving)
+    for address in (OWN, "2001:db8:6666::77", NATIVE):
+        proof_ladder.leaving(of(both, address=address))
+    assert ways == ["he-ipv6", "second", None]

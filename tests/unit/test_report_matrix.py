@@ -300,7 +300,7 @@ def test_the_parts_of_the_pillar_that_are_used(host: Host, monkeypatch: pytest.M
     report.of_pillar({"services": None, "tunnel": None, "dns": None}, KNOWN)
     report.of_pillar({}, KNOWN)
     nothing: Any = ({}, {}, [], [], KNOWN, None)
-    tunnel = {"address": f"{SIX}/64"}
+    tunnel = {"name": "he-ipv6", "address": f"{SIX}/64"}
     assert given == [({"ssh": {}}, tunnel, ["www.example.org"], ["192.0.2.53"], KNOWN, SIX), nothing, nothing]
 
 

@@ -156,7 +156,7 @@ def test_a_tunnel_without_a_gateway(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tunnel_echo, "ask", ask)
 
     def look(*beyond: str) -> tuple[bool | None, list[str]]:
-        found = report_proof._tunnel(report_proof.about({"tunnel": tunnel, "verify": {"beyond": [*beyond]}}, None), {})
+        found = report_proof._tunnels(report_proof.about({"tunnel": tunnel, "verify": {"beyond": [*beyond]}}, None), {})
         return found.holds, found.comment.splitlines()
 
     holds, lines = look("2001:db8::1")
@@ -187,7 +187,7 @@ def tunnels(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[dict[str, Any
 
     def look(links: list[Any], routes: Any = (), name: str | None = "he-ipv6") -> list[dict[str, Any]]:
         monkeypatch.setattr(host_ip, "look", lambda words: links if "addr" in words else list(routes))
-        return report_tunnels.others({**TUNNEL, "name": name} if name else {})
+        return report_tunnels.others([{**TUNNEL, "name": name}] if name else [])
 
     return look
 

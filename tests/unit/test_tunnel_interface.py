@@ -103,7 +103,7 @@ def test_source_routes_are_read_as_they_are_written() -> None:
 
 
 def _given() -> dict[str, Any]:
-    return {key: value for key, value in TUNNEL.items() if key != "routes"}
+    return {key: value for key, value in TUNNEL.items() if key not in ("routes", "unreachable")}
 
 
 def test_a_missing_interface_differs_in_everything() -> None:
@@ -260,3 +260,53 @@ def test_an_old_address_keeps_its_route() -> None:
     among = {**RENUMBERED, "addresses": {"2001:470:1f13:f87::78/64": "preferred"}}
     among = {**among, "routes": ["default from 2001:470:1f13:f87::/64 via 2001:470:1f12:f87::9 metric 7"]}
     assert tunnel_interface.renumbered(among, target, ["2001:470:1f13:f87::78"])["routes"] == target["routes"]
+
+
+REFUSING = f"unreachable 2001:470:1f13:f87::/64 metric {tunnel_sit.owner('he-ipv6')}"
+REFUSED = {"type": "unreachable", "dst": "2001:470:1f13:f87::/64", "dev": "lo", "flags": [], "pref": "medium"}
+
+
+def test_a_route_that_refuses_packets_is_known_by_its_metric() -> None:
+    own, others = ({**REFUSED, "metric": tunnel_sit.owner(name)} for name in ("he-ipv6", "second"))
+    by_hand = {**REFUSED, "metric": 1024}
+    assert parsed(LINK, [*ROUTES, own, others, by_hand])["routes"] == [*INTERFACE["routes"], REFUSING]
+    tunnel = {**_given(), "addresses": ["2001:470:1f13:f87::77/64"], "routed": "2001:470:1f13:f87::/64"}
+    target = tunnel_interface.wanted(tunnel_sit.canonical(tunnel))
+    assert target["routes"] == [*INTERFACE["routes"], REFUSING]
+    assert "2001:470:1f13:f87::77/128" in target["addresses"]
+
+
+def test_a_route_that_refuses_packets_comes_and_goes_without_a_device() -> None:
+    target = {**INTERFACE, "routes": [*INTERFACE["routes"], REFUSING]}
+    # `replace`: it may be there, without the interface.
+    assert tunnel_interface.commands("he-ipv6", INTERFACE, target) == [
+        ["ip", "-6", "route", "replace", *REFUSING.split()]
+    ]
+    assert tunnel_interface.commands("he-ipv6", target, INTERFACE) == [["ip", "-6", "route", "del", *REFUSING.split()]]
+    assert tunnel_interface.commands("he-ipv6", target, None) == [
+        ["ip", "link", "del", "dev", "he-ipv6"],
+        ["ip", "-6", "route", "del", *REFUSING.split()],
+    ]
+    again = tunnel_interface.commands("he-ipv6", {**target, "link": {**target["link"], "kind": "gre"}}, target)
+    assert ["ip", "-6", "route", "replace", *REFUSING.split()] in again
+    assert not any(each[:4] == ["ip", "-6", "route", "del"] for each in again)
+
+
+def test_without_an_address_of_the_moment_the_kernel_takes_the_routes() -> None:
+    target = tunnel_interface.wanted({**TUNNEL, "local": "auto"})
+    assert target["link"]["local"] == "any"
+    assert tunnel_interface.commands("he-ipv6", INTERFACE, target) == [
+        *[["ip", "tunnel", "change", "he-ipv6", "mode", "sit", "remote", "216.66.84.42", "local", "any", "ttl", "255"]]
+    ]
+
+
+def test_another_carrier() -> None:
+    gre = tunnel_interface.wanted({**TUNNEL, "carrier": "gre", "mtu": 1476})
+    assert gre["link"]["kind"] == "gre"
+    steps = tunnel_interface.commands("he-ipv6", INTERFACE, gre)
+    assert steps[:2] == [
+        ["ip", "link", "del", "dev", "he-ipv6"],
+        *[["ip", "tunnel", "add", "he-ipv6", "mode", "gre", *"remote 216.66.84.42 local 46.105.5.1 ttl 255".split()]],
+    ]
+    changed = tunnel_interface.commands("he-ipv6", gre, {**gre, "link": {**gre["link"], "ttl": 64}})
+    assert changed[0][:6] == ["ip", "tunnel", "change", "he-ipv6", "mode", "gre"]

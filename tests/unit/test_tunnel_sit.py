@@ -29,8 +29,11 @@ def test_what_is_left_out_has_a_default() -> None:
         "routing": "default",
         "source": "2001:470:1f13:f87::77",
         "addresses": ["2001:470:1f13:f87::77/64"],
+        "routed": [],
+        "carrier": "sit",
         "stack": "auto",
         "adopt": False,
+        "unreachable": [],
         "routes": ["default via 2001:470:1f12:f87::1 metric 1024"],
     }
 
@@ -188,4 +191,60 @@ def test_all_errors_are_told_at_once() -> None:
 @pytest.mark.parametrize("key", tunnel_sit.READERS)
 def test_no_value_is_too_strange_to_be_refused(key: str, value: Any) -> None:
     errors = tunnel_sit.errors({**TUNNEL, key: value})
-    assert errors or (key, value) in (("addresses", []), ("addresses", ()))
+    assert errors or (key in ("addresses", "routed") and value in ([], ()))
+
+
+ROUTED = "2001:470:1f13:f87::/64"
+
+
+def test_a_routed_prefix_has_a_route_that_refuses_what_nobody_has() -> None:
+    tunnel = tunnel_sit.canonical({**TUNNEL, "routed": ROUTED})
+    assert tunnel["routed"] == [ROUTED]
+    assert tunnel["unreachable"] == [f"unreachable {ROUTED} metric {tunnel_sit.owner('he-ipv6')}"]
+    assert tunnel["addresses"] == ["2001:470:1f13:f87::77/128"]  # or all of it would be sent into the tunnel
+    assert tunnel["source"] == "2001:470:1f13:f87::77"
+    written = {key: value for key, value in tunnel.items() if key in tunnel_sit.READERS}
+    assert tunnel_sit.canonical(written) == tunnel
+
+
+def test_the_metric_says_whose_route_it_is() -> None:
+    names = ("he-ipv6", "second", "sit1", "he0", "route64")
+    metrics = {tunnel_sit.owner(name) for name in names}
+    assert len(metrics) == len(names)
+    assert all(2**31 - 2**16 <= each < 2**31 for each in metrics)
+
+
+def test_all_of_a_routed_prefix_leaves_by_the_tunnel_with_source_routing() -> None:
+    tunnel = tunnel_sit.canonical({**TUNNEL, "routing": "source", "routed": ["2001:470:ab::/48", ROUTED]})
+    tail = "via 2001:470:1f12:f87::1 metric 1024"
+    prefixes = ("2001:470:ab::/48", "2001:470:1f12:f87::/64", ROUTED)
+    assert tunnel["routes"] == [f"default from {prefix} {tail}" for prefix in prefixes]
+    assert len(tunnel["unreachable"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("2001:470:1f13:f87::77/64", "is an address with a prefix length; expected the prefix, 2001:470:1f13:f87::/64"),
+        ("2001:470::/32", "is not a prefix that is routed to this host, of /48 or longer"),
+        ("2001:470:1f13:f87::77/128", "is not a prefix that is routed"),
+        ("2001:470:1f13:f87::", "is not a prefix that is routed"),
+        ("2001:470:1f13:f87::/six", "is not a prefix that is routed"),
+        ("fe80::/64", "is not a global IPv6 unicast address"),
+        ("192.0.2.0/24", "is not a prefix that is routed"),
+        (["2001:470:ab::/48", "2001:470:ab:1::/64"], "2001:470:ab:1::/64 and 2001:470:ab::/48 overlap"),
+        ([ROUTED, ROUTED], "is given twice"),
+        ({ROUTED: None}, "expected a prefix that is routed"),
+        ("2001:470:1f12:f87::/64", "is that of the tunnel itself"),
+    ],
+)
+def test_a_wrong_routed_prefix(value: Any, said: str) -> None:
+    (error,) = tunnel_sit.errors({**TUNNEL, "routed": value})
+    assert error.startswith("routed: ") and said in error
+
+
+def test_what_carries_the_packets_leaves_its_room() -> None:
+    assert tunnel_sit.canonical({**TUNNEL, "carrier": "gre"})["mtu"] == 1476
+    assert tunnel_sit.canonical({**TUNNEL, "carrier": "gre", "mtu": 1400})["mtu"] == 1400
+    (error,) = tunnel_sit.errors({**TUNNEL, "carrier": "GRE"})
+    assert error == "carrier: 'GRE' is not one of sit, gre"
