@@ -9,27 +9,35 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+import _dualstack_broker_complete as broker_complete
+import _dualstack_broker_settings as broker_settings
 import _dualstack_converge as converge
 import _dualstack_dns_address as dns_address
 import _dualstack_dns_parts as dns_parts
 import _dualstack_dns_ptr as dns_ptr
 import _dualstack_dns_settings as dns_settings
+import _dualstack_errors as errors_room
 import _dualstack_firewall_addresses as firewall_addresses
 import _dualstack_firewall_managers as firewall_managers
 import _dualstack_firewall_ruleset as firewall_ruleset
 import _dualstack_firewall_wanted as firewall_wanted
 import _dualstack_host_management_settings as host_management_settings
 import _dualstack_pillar_parts as pillar_parts
+import _dualstack_pillar_tunnels as pillar_tunnels
 import _dualstack_plugins as plugins
 import _dualstack_service_settings as service_settings
 import _dualstack_settings as settings
+import _dualstack_settings_tunnels as settings_tunnels
 import _dualstack_transaction_wanted as transaction_wanted
+import _dualstack_tunnel_sit as tunnel_sit
 import _dualstack_tunnel_stack as tunnel_stack
 import _dualstack_words as words
+from salt.exceptions import CommandExecutionError
 
 KEY = "ipv6"  # where the formula has the pillar
 PARTS = {
     "tunnel": "the tunnel's numbers",
+    "tunnels": "several tunnels, by the names of their interfaces",
     "firewall": "the firewall's tables",
     "sysctl": "kernel parameters",
     "services": "services",
@@ -43,6 +51,7 @@ MAPPINGS = {
     "lookup": "what is called otherwise on this host",
 }
 KEYS = (*PARTS, "sysctl_except", "manage", "confirm", "lookup")
+TRIED, UNTRIED, REFUSED = "tried", "untried", "refused"  # releases
 LONGEST = 600  # characters of one sentence
 
 # Characters that files and commands do not accept: control characters and surrogates.
@@ -80,8 +89,10 @@ def errors(pillar: Any, known: Known) -> list[str]:
         found = list(_part_errors(key, value, known))
         problems += found
         wrong.update([key] if found else [])
-    if "dns" in pillar and not wrong & {"tunnel", "dns"}:
-        problems += _address_errors(pillar["dns"], pillar.get("tunnel"))
+    if "tunnel" in pillar and "tunnels" in pillar:
+        problems.append("ipv6:tunnels: there is ipv6:tunnel as well; expected one of the two, with all tunnels in it")
+    elif "dns" in pillar and not wrong & {"tunnel", "tunnels", "dns"}:
+        problems += _address_errors(pillar["dns"], list(settings_tunnels.entries(pillar).values()))
     return [_short(each) for each in problems]
 
 
@@ -105,6 +116,7 @@ def _part_errors(part: Any, value: Any, known: Known) -> Iterator[str]:
 def _said(part: str, value: Any, known: Known) -> list[str]:
     own: dict[str, Callable[[Any], Iterator[str] | list[str]]] = {
         "tunnel": lambda tunnel: tunnel_stack.errors(tunnel, known.stacks),
+        "tunnels": lambda tunnels: pillar_tunnels.errors(tunnels, lambda one: tunnel_stack.errors(one, known.stacks)),
         "firewall": firewall_ruleset.errors,
         "services": lambda services: service_settings.errors(services, known.services),
         "dns": lambda dns: dns_settings.errors(dns, known.providers),
@@ -166,24 +178,22 @@ def _short(sentence: str) -> str:
     return f"{sentence[: LONGEST // 2]} ... {sentence[-LONGEST // 2 :]}"
 
 
-def _address_errors(dns: Any, tunnel: dict[str, Any] | None) -> Iterator[str]:
+def _address_errors(dns: Any, tunnels: list[dict[str, Any]]) -> Iterator[str]:
     """The published address has to be one of the tunnel's, and the zone of its PTR record has to contain it."""
     found = dns_parts.entries(dns)
     place = next((key for key, each in found if each.get("address") is not None), found[0][0])
     address = dns_parts.address(dns)
-    if tunnel is None:
+    if not tunnels:
         if address is None:
             yield f"{settings.told(place)}:address: missing; there is no tunnel whose address could be published"
             return
     else:
-        held = [ipaddress.IPv6Interface(each).ip for each in [tunnel["address"], *tunnel.get("addresses", [])]]
-        if address is not None and ipaddress.IPv6Address(address) not in held:
-            yield (
-                f"{settings.told(place)}:address: {address} is not one of the tunnel's addresses "
-                f"({', '.join(map(str, held))})"
-            )
+        held = [each for tunnel in tunnels for each in settings_tunnels.hosts(tunnel)]
+        if address is not None and str(ipaddress.IPv6Address(address)) not in held:
+            whose = "the tunnel's" if len(tunnels) == 1 else "the tunnels'"
+            yield f"{settings.told(place)}:address: {address} is not one of {whose} addresses ({', '.join(held)})"
             return
-    published = dns_address.published(dns, tunnel or {})
+    published = dns_address.published(dns, settings_tunnels.of(tunnels, address))
     for key, each in found:
         yield from (f"{settings.told(key)}:ptr:{said}" for said in dns_ptr.address_errors(each.get("ptr"), published))
 
@@ -201,15 +211,42 @@ def unsupported(pillar: Any, supported: Mapping[str, list[str]], system: str, re
 
     Returns one sentence for each part that the pillar has.
     """
-    first, last = supported.get(system, ("", ""))
-    number = _number(release)
-    # A major release includes its minor ones: 13 is the last, and so is 13.1.
-    if number and first and _number(first) <= number and number[: len(_number(last))] <= _number(last):
+    if _standing(supported, system, release) in (TRIED, UNTRIED):
         return []
-    host = f"{system} {release}" if number else f"{system} without the number of a release (it says {release!r})"
     expected = " or ".join(f"{name} {lowest} to {highest}" for name, (lowest, highest) in supported.items())
     used = [part for part in PARTS if isinstance(pillar, dict) and part in pillar]
-    return [f"ipv6:{part} is not supported on {host}; expected {expected}" for part in used]
+    return [f"ipv6:{part} is not supported on {_host(system, release)}; expected {expected}" for part in used]
+
+
+def untried(supported: Mapping[str, list[str]], system: str, release: str) -> list[str]:
+    """
+    A warning where this release is later than those on which this was tried, or says no number, as Debian testing.
+
+    supported, system, release
+        As for :py:func:`unsupported`.
+    """
+    if _standing(supported, system, release) != UNTRIED:
+        return []
+    tried = f"{system} {' to '.join(supported[system])}"
+    return [f"warning: {_host(system, release)} is not among the releases on which this was tried ({tried})"]
+
+
+def _standing(supported: Mapping[str, list[str]], system: str, release: str) -> str:
+    if system not in supported:
+        return REFUSED
+    first, last = supported[system]
+    number = _number(release)
+    if not number:
+        return UNTRIED
+    # A major release includes its minor ones: 13 is the last, and so is 13.1.
+    later = number[: len(_number(last))] > _number(last)
+    return REFUSED if number < _number(first) else UNTRIED if later else TRIED
+
+
+def _host(system: str, release: str) -> str:
+    return (
+        f"{system} {release}" if _number(release) else f"{system} without the number of a release (it says {release!r})"
+    )
 
 
 def _number(release: str) -> list[int]:
@@ -277,7 +314,27 @@ def checked(
             False, f"{key}: expected a mapping with the parts {', '.join(PARTS)}, found {_kind(given)}"
         )
     problems = [*errors(given, known), *transaction_wanted.once_errors(pillar, key)]
+    warnings = []
     if supported:
-        problems += unsupported(given, supported, str(grains["os"]), str(grains.get("osrelease", "")))
-    problems = problems or impossible(pillar, key, cachedir)
-    return converge.Finding(not problems, "\n".join(problems) or "it is valid")
+        system, release = str(grains["os"]), str(grains.get("osrelease", ""))
+        problems += unsupported(given, supported, system, release)
+        warnings = untried(supported, system, release) if given else []
+    problems = problems or _broker_errors(pillar, key) or impossible(pillar, key, cachedir)
+    return converge.Finding(not problems, "\n".join([*(problems or ["it is valid"]), *warnings]))
+
+
+def _broker_errors(pillar: Mapping[str, Any], key: str) -> list[str]:
+    """What is wrong with the account at a tunnel's broker, and with what that says of the tunnel, or does not say."""
+    problems = []
+    for place, tunnel in settings_tunnels.entries(pillar[key]).items():
+        if not broker_settings.wired(tunnel):
+            continue
+        said = broker_settings.account_errors(tunnel, pillar)
+        problems += said
+        try:
+            whole = tunnel if said else broker_complete.complete(tunnel, pillar)
+        except (CommandExecutionError, OSError) as error:
+            problems.append(_short(f"{key}:{place}:{errors_room.said(error)}"))
+        else:
+            problems += [] if said else [f"{key}:{place}:{each}" for each in tunnel_sit.errors(whole)]
+    return problems
