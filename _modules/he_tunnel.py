@@ -2,8 +2,8 @@
 The 6in4 tunnel of this host to a broker, such as Hurricane Electric: inspecting it, and what the states ``he_tunnel``
 do.
 
-Read-only functions: :py:func:`status`, :py:func:`ping`, :py:func:`render`. The others do what the state of their name
-does, and return what it returns.
+Read-only functions: :py:func:`status`, :py:func:`adopt`, :py:func:`ping`, :py:func:`render`. The others do what the
+state of their name does, and return what it returns.
 """
 
 from __future__ import annotations
@@ -15,13 +15,17 @@ import _dualstack_rooms
 from salt.exceptions import SaltInvocationError
 
 with _dualstack_rooms.fresh(__file__):
+    import _dualstack_broker_complete as broker_complete
     import _dualstack_converge as converge
     import _dualstack_host_peers as host_peers
     import _dualstack_plugins as plugins
     import _dualstack_settings as settings
+    import _dualstack_settings_tunnels as settings_tunnels
+    import _dualstack_tunnel_adopt as tunnel_adopt
     import _dualstack_tunnel_change as tunnel_change
     import _dualstack_tunnel_host as tunnel_host
     import _dualstack_tunnel_ladder as tunnel_ladder
+    import _dualstack_tunnel_others as tunnel_others
     import _dualstack_tunnel_settings as tunnel_settings
     import _dualstack_tunnel_sit as tunnel_sit
     import _dualstack_tunnel_stack as tunnel_stack
@@ -47,9 +51,12 @@ def status(name: str = "he-ipv6", stack: str = "auto") -> dict[str, Any]:
     stack
         Which network stack configures the host, such as ``ifupdown``. ``auto`` detects it.
 
-    Returns ``name``; ``stack``; ``live`` (``link``, ``addresses``, ``routes``) and ``configured`` (the tunnel's
-    keys), each ``None`` if there is none; ``files``, where it is configured; ``differences`` between the two,
-    ``{part: {thing: {"old": ..., "new": ...}}}``; and ``in_sync``, whether there are none.
+    Returns ``name``; ``stack``, and the ``reason`` why it is this one; ``live`` (``link``, ``addresses``, ``routes``)
+    and ``configured`` (the tunnel's keys), each ``None`` if there is none; ``files``, where it is configured;
+    ``differences`` between the two, ``{part: {thing: {"old": ..., "new": ...}}}``; ``in_sync``, whether there are none;
+    and ``tunnels``: all of this host, each with ``name``, ``kind``, ``endpoint``, ``local``, ``live``, ``up``,
+    ``places`` (the files that make it), ``ours``, ``warnings``, and ``collides``, the names of those that have the same
+    ends.
 
     Raises ``SaltInvocationError`` for bad input, and ``CommandExecutionError`` where no network stack that is
     supported configures this host.
@@ -60,7 +67,26 @@ def status(name: str = "he-ipv6", stack: str = "auto") -> dict[str, Any]:
 
         salt '*' he_tunnel.status
     """
-    return tunnel_host.status(_look(name, stack))
+    seen = _look(name, stack)
+    return {**tunnel_host.status(seen), "tunnels": tunnel_others.listed(tunnel_others.found(seen.links, _stacks()))}
+
+
+def adopt() -> dict[str, Any]:
+    """
+    The 6in4 tunnels of this host as a pillar to start from: from the files of its network stacks, or as they are live.
+
+    Returns ``ipv6``, with ``tunnel`` or, for several, ``tunnels``, without what is a default; ``adopt: true`` is in it
+    where somebody else has made the tunnel. ``notes`` are sentences about what it lacks, and what is in the way of it,
+    such as a script that makes the tunnel. Raises ``CommandExecutionError`` where ip(8) does not say.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-call --out=yaml he_tunnel.adopt
+    """
+    links, routes = tunnel_host.surroundings()
+    return tunnel_adopt.pillar(tunnel_others.found(links, _stacks()), links, routes, _stacks())
 
 
 def ping(name: str = "he-ipv6", target: str | None = None, attempts: int = 3, timeout: float = 2) -> dict[str, Any]:
@@ -101,7 +127,7 @@ def render(name: str = "he-ipv6", stack: str = "ifupdown", **tunnel: Any) -> dic
     stack
         Whose files: ``ifupdown``, or that of another plug-in.
     tunnel
-        As in the state ``he_tunnel.present``; ``local`` has to be an address.
+        As in the state ``he_tunnel.present``.
 
     Returns the text of each file by its path. Raises ``SaltInvocationError`` for bad input.
 
@@ -113,10 +139,10 @@ def render(name: str = "he-ipv6", stack: str = "ifupdown", **tunnel: Any) -> dic
     """
     given = {key: value for key, value in tunnel.items() if not converge.is_salts_own(key)}
     wanted = tunnel_change.wanted({"name": name, "stack": stack, **given}, _stacks())
-    for key, expected in (("local", "an IPv4 address"), ("stack", "the name of a network stack, such as ifupdown")):
-        if wanted[key] == "auto":
-            raise SaltInvocationError(f"{key}: 'auto' is for a host to find out; expected {expected}")
-    return _stacks()[stack].files(wanted)
+    if stack == "auto":
+        said = "'auto' is for a host to find out; expected the name of a network stack, such as ifupdown"
+        raise SaltInvocationError(f"stack: {said}")
+    return _stacks()[stack].files(tunnel_change.filed(wanted))
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -152,8 +178,8 @@ def present(name: str, test: bool | None = None, pillar: str | None = None, **tu
     def plan_of(wanted: Mapping[str, Any], stacks: tunnel_stack.Stacks) -> converge.Plan:
         # A run would have set these parameters by now; where it only predicts, it has not.
         predicted = pillar is not None and converge.tested(test, __opts__)
-        promised = settings.beside(__pillar__, str(pillar), "sysctl") if predicted else {}
-        return tunnel_change.plan_present(wanted, stacks, promised, _peers)
+        promised = settings.beside(__pillar__, settings_tunnels.whole(str(pillar)), "sysctl") if predicted else {}
+        return tunnel_change.plan_present(broker_complete.complete(wanted, __pillar__), stacks, promised, _peers)
 
     return _converged(plan_of, name, given, test, pillar, surplus)
 

@@ -66,13 +66,19 @@ def present(
     gateway: str | None = None,
     local: str | None = None,
     addresses: list[str] | None = None,
+    routed: str | list[str] | None = None,
     source: str | None = None,
     ttl: int | None = None,
     mtu: int | None = None,
     routing: str | None = None,
     metric: int | None = None,
+    carrier: str | None = None,
     stack: str | None = None,
     adopt: bool | None = None,
+    id: int | str | None = None,
+    account: str | None = None,
+    broker: str | None = None,
+    ca: str | None = None,
     pillar: str | None = None,
     **kwargs: Any,
 ) -> dict[str, Any]:
@@ -88,27 +94,36 @@ def present(
     gateway
         The broker's end of the tunnel. Not needed with ``routing: none``.
     local
-        This host's IPv4 address, which may be a private one behind NAT; ``auto``, the default, is the source
-        address of the route to ``endpoint``.
+        This host's IPv4 address, which may be a private one behind NAT. With ``auto``, the default, the tunnel has
+        none: the kernel takes the source address of the route to ``endpoint``, which may change.
     addresses
         Further addresses out of the routed prefix, each with its prefix length.
+    routed
+        The prefix that the broker routes to this host, or a list; none by default. What is sent to addresses in it that
+        nobody has is answered with "unreachable". A host that forwards would send it back into the tunnel, and the
+        broker to the host, again and again (:rfc:`7084`, WPD-5). The ``addresses`` in it are used as /128.
     source
         The address that outgoing connections use: one of ``addresses``, by default the first, or ``address``.
         All others are marked as deprecated, which changes nothing for incoming connections (:rfc:`6724`).
     ttl
         Of the IPv4 packets, 1 to 255 hops; 255 by default.
     mtu
-        Of the tunnel in bytes, 1280 to 65515, by default 1480; the broker has to use the same.
+        Of the tunnel in bytes, 1280 to 65515, by default 1480, with ``gre`` 1476; the broker has to use the same.
     routing
         ``default``: ``::/0`` goes through the tunnel. ``source``: only what comes from one of the tunnel's own
         prefixes does, so that a native IPv6 route is left alone. ``none``: no route.
     metric
         Of these routes; 1024 by default. The kernel takes the least: beside a native default route by which this host
         is managed, it has to be more than that of the native one.
+    carrier
+        What carries the packets: ``sit``, the default, which is 6in4 (protocol 41), or ``gre`` (protocol 47). Not every
+        network stack can configure both.
     stack
         Which network stack configures the host, such as ``ifupdown``; ``auto``, the default, detects it.
     adopt
         Take over an interface of this name that is configured in another file; by default it is an error.
+    id, account, broker, ca
+        As for :py:func:`registered`. With them, ``endpoint``, ``address`` and ``gateway`` may be left to the broker.
     pillar
         The key of the pillar for settings that are not given here: ``ipv6:tunnel``. Its ``name`` is the interface, by
         default ``he-ipv6``.
@@ -127,13 +142,19 @@ def present(
         gateway=gateway,
         local=local,
         addresses=addresses,
+        routed=routed,
         source=source,
         ttl=ttl,
         mtu=mtu,
         routing=routing,
         metric=metric,
+        carrier=carrier,
         stack=stack,
         adopt=adopt,
+        id=id,
+        account=account,
+        broker=broker,
+        ca=ca,
         pillar=pillar,
         test=_test(kwargs),
         __ended__=_ended(),
@@ -159,6 +180,63 @@ def absent(
     """
     return __salt__["he_tunnel.absent"](
         name, stack=stack, adopt=adopt, pillar=pillar, test=_test(kwargs), __ended__=_ended(), **kwargs
+    )
+
+
+def registered(
+    name: str,
+    id: int | str | None = None,
+    account: str | None = None,
+    endpoint: str | None = None,
+    local: str | None = None,
+    gateway: str | None = None,
+    broker: str | None = None,
+    ca: str | None = None,
+    pillar: str | None = None,
+    **kwargs: Any,
+) -> dict[str, Any]:
+    """
+    The tunnel's broker has this host's IPv4 address. It is told only if it has another one.
+
+    name
+        The interface; with ``pillar``, only the state's name.
+    id
+        The tunnel's number at the broker.
+    account
+        The key of the pillar that has the account: ``user`` and ``update_key``, from the broker's tab "Advanced".
+    endpoint
+        The broker's IPv4 address; by default as the broker says.
+    local
+        This host's IPv4 address; ``auto``, the default, is the source address of the route to ``endpoint``. A private
+        one is not told: the broker takes that from which the request comes.
+    gateway
+        The broker's end of the tunnel, which is asked behind NAT, where this host does not see its public address.
+    broker
+        The URL below which another broker has ``nic/update``; by default Hurricane Electric's.
+    ca
+        The path of a file with the certificates to trust; by default the system's.
+    pillar
+        The key of the pillar for settings that are not given here: ``ipv6:tunnel``.
+
+    One request a run at most. After a refusal (``badauth``, ``nohost``, ``abuse`` and the like) nothing is sent until
+    the settings or the address change, or 24 hours are over; after ``abuse``, another address is none the less not
+    told; after another failure, nothing is sent for 5 minutes. Under ``test=True`` only the broker's record is read.
+
+    Source: forums.he.net, topics 1994 and 3109.
+    """
+    return __salt__["he_tunnel.registered"](
+        name,
+        id=id,
+        account=account,
+        endpoint=endpoint,
+        local=local,
+        gateway=gateway,
+        broker=broker,
+        ca=ca,
+        pillar=pillar,
+        test=_test(kwargs),
+        __ended__=_ended(),
+        **kwargs,
     )
 
 

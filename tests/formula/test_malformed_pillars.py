@@ -35,6 +35,7 @@ FINE: dict[str, set[str]] = {
     "firewall:tables:filter:INPUT:rules:10-base": EMPTY_LIST,
     "firewall:tables:filter:INPUT:rules:50-services": EMPTY_LIST,
     "tunnel:addresses": EMPTY_LIST,  # but then the source is none of them
+    "tunnel:routed": EMPTY_LIST,
     # A service without settings has the defaults.
     **dict.fromkeys(
         [f"services:{each}" for each in ("apache2", "dovecot", "postfix", "ejabberd")], {"nothing", "a mapping"}
@@ -83,6 +84,25 @@ def test_odd_but_valid_values_are_accepted(modules: Any) -> None:
             assert not any(each.startswith(f"{named(place)}:") for each in found), (place, label, found)
 
 
+def test_every_kind_of_value_in_one_of_several_tunnels_is_refused_with_its_key(modules: Any) -> None:
+    rest = {part: value for part, value in GOOD.items() if part not in ("tunnel", "dns")}
+    good = {key: value for key, value in GOOD["tunnel"].items() if key != "name"}
+    assert modules.ipv6.errors({**rest, "tunnels": {"second": good}}) == []
+    for label, odd in ODD.items():
+        wrong: list[tuple[str, Any]] = [("ipv6:tunnels:second", {"second": odd})]
+        wrong += [("ipv6:tunnels", odd)] if label not in EMPTY_MAPPING else []
+        for key, value in good.items():
+            if odd != value and label not in FINE.get(f"tunnel:{key}", ()):
+                wrong.append((f"ipv6:tunnels:second:{key}", {"second": {**good, key: odd}}))
+        for place, tunnels in wrong:
+            found = modules.ipv6.errors({**rest, "tunnels": tunnels})
+            assert any(each.startswith(place) for each in found), (label, place, found)
+            assert all(len(each) <= 620 and "Traceback" not in each for each in found)
+    assert modules.ipv6.errors({**GOOD, "tunnels": {"second": good}})[0].startswith(
+        "ipv6:tunnels: there is ipv6:tunnel"
+    )
+
+
 def test_a_misspelt_key_is_refused_at_every_level(modules: Any) -> None:
     for place, _ in places():
         keys = [each for each in place if not isinstance(each, int)]
@@ -122,6 +142,15 @@ WRONG: list[tuple[Place, list[Any]]] = [
     (("tunnel", "name"), ["a-name-of-sixteen", "sit0", "all", "he ipv6", "../he", "-he", "he%d", "hé"]),
     (("tunnel", "routing"), ["Default", "yes", "::/0"]),
     (("tunnel", "stack"), ["systemd", "if up", "ifupdown "]),
+    (("tunnel", "carrier"), ["GRE", "6in4", "wireguard", ["sit"]]),
+    (
+        ("tunnel", "routed"),
+        ["2001:470:1f13:f87::77/64", "2001:470:1f13:f87::", "2001:db8::/32", "0::/0", "192.0.2.0/24"],
+    ),
+    (
+        ("tunnel", "routed"),
+        [["2001:470:1f13:f87::/64", "2001:470:1f13::/48"], "2001:470:1f12:f87::/64", [[]], "fe80::/64"],
+    ),
     (("tunnel", "adopt"), ["yes", 1]),
     (("firewall", "backend"), ["NFT", "nftables", 1]),
     (("firewall", "save"), ["yes", 0]),

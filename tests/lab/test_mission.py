@@ -47,6 +47,7 @@ def changed(states: dict[str, Any]) -> dict[str, Any]:
 
 SERVICES = {25: "220 ", 80: "HTTP/1.1 ", 143: "* OK ", 5222: "<?xml "}
 DATABASE = 3306
+BROKERS = ("he_tunnel.broker_info", "he_tunnel.registered")  # they ask the broker's web site: tests/broker has one
 EXAMPLE = (REPOSITORY / "pillar.example").read_text()
 
 
@@ -156,7 +157,7 @@ def test_the_mission(salt: Salt, loaders: Any, tmp_path: Path) -> None:
     assert changed(again) == {}
     assert world() == after
 
-    commands = readme_commands()
+    commands = [each for each in readme_commands() if each[0] not in BROKERS]
     assert len({command[0] for command in commands}) > 12
     for command in commands:
         assert asked(loaders, yaml.safe_load(EXAMPLE)["ipv6"], *command) or command[0].endswith(
@@ -165,7 +166,7 @@ def test_the_mission(salt: Salt, loaders: Any, tmp_path: Path) -> None:
     resolver = Path("/etc/resolv.conf").read_text()
     Path("/etc/resolv.conf").write_text("nameserver 192.0.2.53\n")
     try:
-        for words in _once(doors()):
+        for words in [each for each in _once(doors()) if each[0] not in BROKERS]:
             # A public function that changes something is one that a state calls, too: it is tried with test=True.
             acting = "test" in inspect.signature(loaders.modules[words[0]]).parameters
             words += ["test=True"] if acting and "test=True" not in words else []

@@ -7,6 +7,7 @@ import configparser
 import re
 from pathlib import Path
 
+import _dualstack_broker_settings as broker_settings
 import _dualstack_dns_ptr as dns_ptr
 import _dualstack_dns_settings as dns_settings
 import _dualstack_firewall_ruleset as firewall_ruleset
@@ -19,6 +20,8 @@ import aaaa_rfc2136
 import pytest
 import yaml
 
+from ..cli_examples import door
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 ROOMS = sorted((REPOSITORY / "_modules").glob("_dualstack_*.py"))
 MODULES = sorted((REPOSITORY / "_modules").glob("[!_]*.py"))
@@ -28,7 +31,7 @@ EXAMPLE = (REPOSITORY / "pillar.example").read_text()
 
 def public_functions(paths: list[Path]) -> list[tuple[str, ast.FunctionDef]]:
     return [
-        (f"{path.stem}.{node.name}", node)
+        (f"{door(path)}.{node.name}", node)
         for path in paths
         for node in ast.parse(path.read_text()).body
         if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
@@ -72,7 +75,9 @@ def test_the_states_docstrings_are_true_yaml() -> None:
 
 def test_the_example_has_every_key_and_each_has_its_comment() -> None:
     tunnel = yaml.safe_load(EXAMPLE)["ipv6"]["tunnel"]
-    assert set(tunnel) == set(tunnel_sit.READERS)
+    assert set(tunnel) == set(tunnel_sit.READERS) - set(broker_settings.READERS)
+    for key in broker_settings.READERS:  # the demo has no broker to ask
+        assert re.search(rf"^    #{key}: .*#", EXAMPLE, re.MULTILINE), key
     assert tunnel_sit.errors(tunnel) == []
     for key in tunnel:
         assert re.search(rf"^    {key}: .*#|^    {key}: +#", EXAMPLE, re.MULTILINE), key
@@ -94,7 +99,8 @@ def test_the_defaults_that_the_example_tells_are_the_defaults() -> None:
 
 def test_the_example_has_every_part_and_the_names_of_debian() -> None:
     example = yaml.safe_load(EXAMPLE)["ipv6"]
-    assert set(example) == set(pillar.KEYS)
+    assert {*example, "tunnels"} == set(pillar.KEYS)  # which is instead of another
+    assert re.search(r"^  #tunnels:$", EXAMPLE, re.MULTILINE)
     families = yaml.safe_load((REPOSITORY / "salt" / "ipv6" / "os_family.yaml").read_text())
     assert example["lookup"] == families["Debian"]["lookup"]
     assert set(example["verify"]) | {"prober"} == {"beyond", "prober"}
