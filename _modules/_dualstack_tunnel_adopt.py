@@ -38,17 +38,19 @@ def pillar(
     found: dict[str, dict[str, Any]] = {}
     notes = []
     for each in tunnels:
-        if each["kind"] != "sit" or not each["name"]:
+        if each["kind"] not in tunnel_sit.CARRIERS or not each["name"]:
             notes.append(f"{tunnel_others.sentence(each)} is no tunnel that the pillar can have")
             continue
-        files = _from_files(each["name"], stacks)
+        files, unread = _from_files(each["name"], stacks)
         live = tunnel_interface.parse(each["name"], links, routes)
         tunnel = files or (_from_live(live) if live else {"endpoint": each["endpoint"], "local": each["local"]})
+        tunnel = {"carrier": each["kind"], **tunnel}
         found[each["name"]] = _short({**tunnel, "adopt": not each["ours"]})
         problems = tunnel_sit.errors({**found[each["name"]], "name": each["name"]})
         notes += [f"{each['name']}: {problem}" for problem in problems]
         notes += [f"{each['name']}: {place} makes it" for place in each["places"] if not files]
         notes += [f"{each['name']}: {said}" for said in each["warnings"]]
+        notes += [f"{each['name']}: whether {stack} has it is not known: {why}" for stack, why in unread.items()]
         notes += _lost(each["name"], files, live)
     if not found:
         return {"ipv6": {}, "notes": ["this host has no 6in4 tunnel", *notes]}
@@ -59,13 +61,10 @@ def pillar(
     return {"ipv6": {"tunnels": found}, "notes": notes}
 
 
-def _from_files(name: str, stacks: tunnel_stack.Stacks) -> dict[str, Any] | None:
-    """The tunnel as the first stack has it that has it."""
-    for plugin in stacks.values():
-        tunnel = tunnel_stack.parsed(name, plugin)
-        if tunnel is not None:
-            return tunnel
-    return None
+def _from_files(name: str, stacks: tunnel_stack.Stacks) -> tuple[dict[str, Any] | None, dict[str, str]]:
+    """The tunnel as the first stack has it that has it; and whose files cannot be read, and why."""
+    held, unread = tunnel_stack.every(name, stacks)
+    return next((each.tunnel for each in held.values() if each.tunnel is not None), None), unread
 
 
 def _from_live(live: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,10 +98,11 @@ def _short(tunnel: Mapping[str, Any]) -> dict[str, Any]:
     """Without what is a default, and in the order of the reference."""
     local = "auto" if tunnel.get("local") in tunnel_others.OPEN else tunnel["local"]
     whole = {**tunnel, "local": local}
+    usual = {**tunnel_sit.DEFAULTS, "mtu": tunnel_sit.CARRIERS[whole["carrier"]]}
     return {
         key: whole[key]
         for key in tunnel_sit.READERS
-        if key != "name" and whole.get(key) is not None and whole[key] != tunnel_sit.DEFAULTS.get(key)
+        if key != "name" and whole.get(key) is not None and whole[key] != usual.get(key)
     }
 
 

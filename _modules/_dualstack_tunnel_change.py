@@ -99,7 +99,7 @@ def plan_present(
     route = tunnel_host.route_to(complete["endpoint"], complete["local"])
     tunnel_surroundings.check_tunnels(complete, seen, tunnel_others.found(seen.links, stacks))
     tunnel_surroundings.check_others(complete, seen)
-    warnings = [*shared, *tunnel_surroundings.warnings(complete, seen, route)]
+    warnings = [*seen.configuration.unread, *shared, *tunnel_surroundings.warnings(complete, seen, route)]
     files = seen.configuration.plugin.present(filed(complete), seen.configuration.files, adopt=complete["adopt"])
     target, kept = _renumbered(seen, tunnel_interface.wanted(complete, seen.configuration.deprecates))
     warnings += kept
@@ -153,7 +153,8 @@ def plan_absent(
     tunnel_surroundings.check_makers(seen, tunnel_others.found(seen.links, stacks))
     files = seen.configuration.plugin.absent(seen.name, seen.configuration.files, adopt=complete["adopt"])
     files = {**_left(seen, complete["adopt"]), **files}
-    return _plan(seen, files, None, tunnel_way_back.check(seen.name, seen.live, None, peers))
+    warnings = [*seen.configuration.unread, *tunnel_way_back.check(seen.name, seen.live, None, peers)]
+    return _plan(seen, files, None, warnings)
 
 
 def _renumbered(seen: tunnel_host.Sight, target: tunnel_host.Interface) -> tuple[tunnel_host.Interface, list[str]]:

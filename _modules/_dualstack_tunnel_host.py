@@ -183,4 +183,5 @@ def status(seen: Sight) -> dict[str, Any]:
         "files": [path for path, text in configuration.files.items() if parse(seen.name, {path: text})],
         "differences": changes,
         "in_sync": not changes,
+        "unread": list(configuration.unread),
     }

@@ -27,7 +27,6 @@ VERSION = 10.0  # seconds for a program to say what it is
 RUNNING = "/run/systemd/units/invocation:{}"  # a link that is there as long as the unit runs
 SYSTEMD = "/run/systemd/system"
 ROUTES, DEFAULT = "/proc/net/route", "00000000"  # of the main table, with the destination in its second column
-LARGEST = 1 << 20  # bytes of a file of evidence
 
 
 def refusal(stack: str, plugin: plugins.Stack, seen: bool = False, asked: Answers | None = None) -> str:
@@ -138,5 +137,8 @@ def knows(plugin: plugins.Stack, which: Interface) -> str | None:
 
 
 def _evidence(patterns: list[str]) -> dict[str, str]:
-    paths = [path for pattern in patterns for path in sorted(glob.glob(pattern)) if os.path.isfile(path)]
-    return {path: host_files.read(path) or "" for path in paths if os.path.getsize(path) <= LARGEST}
+    found = {}
+    for path in (path for pattern in patterns for path in sorted(glob.glob(pattern)) if os.path.isfile(path)):
+        text = host_files.read(path)  # it may have gone in the meantime: interfaces come and go
+        found.update({path: text} if text is not None else {})
+    return found

@@ -104,7 +104,7 @@ def _of(plugin: plugins.Stack) -> list[dict[str, Any]]:
             return []
         return plugin.tunnels(tunnel_stack.texts(plugin))
     except (CommandExecutionError, OSError):
-        return []  # files that nobody reads: that is said where the stack is chosen
+        return []  # that the stack's files cannot be read is said of its configuration: `unread`
 
 
 def _scripted() -> Iterator[Tunnel]:

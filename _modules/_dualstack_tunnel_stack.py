@@ -46,6 +46,14 @@ class Configuration(NamedTuple):
     known: str | None = None  # by what it is seen that the stack has the tunnel up; None if that cannot be told
     deprecates: bool = True  # whether its files can make an address deprecated
     former: tuple[Former, ...] = ()  # from which the tunnel moves to this one
+    unread: tuple[str, ...] = ()  # of which other stacks it is not known whether they have the tunnel, and why
+
+
+class Held(NamedTuple):
+    """What a stack's files say about a tunnel: read once."""
+
+    files: dict[str, str]
+    tunnel: dict[str, Any] | None
 
 
 def errors(tunnel: Mapping[str, Any], stacks: Stacks) -> list[str]:
@@ -116,30 +124,33 @@ def read(name: str, choice: str, stacks: Stacks) -> Configuration:
     if two have the tunnel.
     """
     managing = tunnel_manager.managing(stacks if choice == AUTO else {choice: stacks[choice]})
-    having = {each for each, plugin in stacks.items() if parsed(name, plugin) is not None}
+    held, unread = every(name, stacks)
+    having = [each for each, found in held.items() if found.tunnel is not None]
     candidates = [choice] if choice != AUTO else [each for each in managing if each in having] or list(managing)
     if len(candidates) != 1 and len(managing) > 1:
         said = "; ".join(f"{each}: {reason}" for each, reason in managing.items())
         raise CommandExecutionError(f"stack: several configure this host ({said}); expected the name of one of them")
-    if candidates:
-        chosen = candidates[0]
-        _refuse(chosen, stacks, chosen in managing)
-        reason = managing.get(chosen) if choice == AUTO else "the pillar names it"
-        # Other implementations of one program read the same files, and the host has one of them.
-        former = [
-            Former(each, stacks[each], texts(stacks[each], name))
-            for each in sorted(having)
-            if each != chosen and stacks[each].roots(name) != stacks[chosen].roots(name)
-        ]
-        return _read(name, chosen, stacks[chosen])._replace(reason=reason or "", former=tuple(former))
-    return _by_what_is_installed(name, stacks)
+    if not candidates:
+        return _by_what_is_installed(name, stacks, held, unread)
+    chosen = candidates[0]
+    _refuse(chosen, stacks, chosen in managing)
+    reason = managing.get(chosen) if choice == AUTO else "the pillar names it"
+    # Other implementations of one program read the same files, and the host has one of them.
+    former = [
+        Former(each, stacks[each], held[each].files)
+        for each in sorted(having)
+        if each != chosen and stacks[each].roots(name) != stacks[chosen].roots(name)
+    ]
+    return _of(name, chosen, stacks, held, unread)._replace(reason=reason or "", former=tuple(former))
 
 
-def _by_what_is_installed(name: str, stacks: Stacks) -> Configuration:
+def _by_what_is_installed(
+    name: str, stacks: Stacks, held: Mapping[str, Held], unread: Mapping[str, str]
+) -> Configuration:
     """The stack, where none has the host's own interfaces up."""
     asked: tunnel_manager.Answers = {}
     refusals = {each: tunnel_manager.refusal(each, plugin, asked=asked) for each, plugin in stacks.items()}
-    found = [_read(name, each, stacks[each]) for each, refusal in refusals.items() if not refusal]
+    found = [_of(name, each, stacks, held, unread) for each, refusal in refusals.items() if not refusal]
     if not found:
         said = "; ".join(dict.fromkeys(refusals.values()))
         raise CommandExecutionError(f"{said}; supported network stacks: {', '.join(stacks)}")
@@ -163,26 +174,35 @@ def _refuse(stack: str, stacks: Stacks, seen: bool) -> None:
     raise CommandExecutionError(said)
 
 
-def parsed(name: str, plugin: plugins.Stack) -> dict[str, Any] | None:
+def every(name: str, stacks: Stacks) -> tuple[dict[str, Held], dict[str, str]]:
     """
-    The keys of a tunnel as far as a stack's files have them; ``None`` if it is not in them, or they cannot be read.
+    What the files of all stacks say about a tunnel, whether they configure this host or not.
 
     name
         The interface.
-    plugin
-        The stack's.
+    stacks
+        The available network stacks.
+
+    Returns what each of them has, and for those whose files cannot be read, why.
     """
-    try:
-        return plugin.parse(name, texts(plugin, name))
-    except (CommandExecutionError, OSError):
-        return None  # a broken plug-in, or broken files: they are named where the stack is chosen
+    held, unread = {}, {}
+    for each, plugin in stacks.items():
+        try:
+            files = texts(plugin, name)
+            held[each] = Held(files, plugin.parse(name, files))
+        except (CommandExecutionError, OSError) as error:  # it must not hide the others
+            unread[each] = str(error)
+    return held, unread
 
 
-def _read(name: str, stack: str, plugin: plugins.Stack) -> Configuration:
-    files = texts(plugin, name)
+def _of(name: str, stack: str, stacks: Stacks, held: Mapping[str, Held], unread: Mapping[str, str]) -> Configuration:
+    if stack in unread:
+        raise CommandExecutionError(unread[stack])
+    plugin = stacks[stack]
     known = tunnel_manager.knows(plugin, tunnel_manager.interface(name))
+    said = tuple(f"whether {each} has {name} as well is not known: {why}" for each, why in unread.items())
     deprecates = bool(plugin.about().get("deprecates", True))
-    return Configuration(stack, plugin, files, plugin.parse(name, files), known=known, deprecates=deprecates)
+    return Configuration(stack, plugin, *held[stack], known=known, deprecates=deprecates, unread=said)
 
 
 def texts(plugin: plugins.Stack, name: str = "") -> dict[str, str]:

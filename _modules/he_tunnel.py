@@ -54,9 +54,10 @@ def status(name: str = "he-ipv6", stack: str = "auto") -> dict[str, Any]:
     Returns ``name``; ``stack``, and the ``reason`` why it is this one; ``live`` (``link``, ``addresses``, ``routes``)
     and ``configured`` (the tunnel's keys), each ``None`` if there is none; ``files``, where it is configured;
     ``differences`` between the two, ``{part: {thing: {"old": ..., "new": ...}}}``; ``in_sync``, whether there are none;
-    and ``tunnels``: all of this host, each with ``name``, ``kind``, ``endpoint``, ``local``, ``live``, ``up``,
-    ``places`` (the files that make it), ``ours``, ``warnings``, and ``collides``, the names of those that have the same
-    ends.
+    ``unread``, sentences about other stacks whose files cannot be read, so that it is not known whether they have the
+    tunnel as well; and ``tunnels``: all of this host, each with ``name``, ``kind``, ``endpoint``, ``local``, ``live``,
+    ``up``, ``places`` (the files that make it), ``ours``, ``warnings``, and ``collides``, the names of those that have
+    the same ends.
 
     Raises ``SaltInvocationError`` for bad input, and ``CommandExecutionError`` where no network stack that is
     supported configures this host.

@@ -22,6 +22,7 @@ def test_status_without_a_tunnel(modules: Any) -> None:
         "files": [],
         "differences": {},
         "in_sync": True,
+        "unread": [],
         "tunnels": [],
     }
 

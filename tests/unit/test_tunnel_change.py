@@ -11,8 +11,10 @@ import _dualstack_host_files as host_files
 import _dualstack_tunnel_change as tunnel_change
 import _dualstack_tunnel_host as tunnel_host
 import _dualstack_tunnel_interface as tunnel_interface
+import _dualstack_tunnel_others as tunnel_others
 import _dualstack_tunnel_sit as tunnel_sit
 import _dualstack_tunnel_stack as tunnel_stack
+import _dualstack_tunnel_surroundings as tunnel_surroundings
 import pytest
 import tunnel_ifupdown
 import tunnel_netplan
@@ -185,3 +187,20 @@ def test_each_stacks_file_has_its_own_mode() -> None:
     plan = tunnel_change._plan(seen, {OWN: None, path: text}, tunnel_interface.wanted(TUNNEL), [])
     assert (plan["files"][path].new, plan["files"][path].mode) == (text, 0o600)
     assert plan["files"][OWN].new is None
+
+
+@pytest.mark.parametrize("absent", [True, False])
+def test_what_could_not_be_read_is_said(absent: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is a tunnel said to be gone while it is not known who would bring it up."""
+    said = "whether netplan has he-ipv6 as well is not known: a tab"
+    stack = tunnel_stack.Configuration("ifupdown", cast(Any, tunnel_ifupdown), {MAIN: ""}, None, unread=(said,))
+    seen = tunnel_host.Sight("he-ipv6", stack, [], [], None)
+    monkeypatch.setattr(tunnel_host, "look", lambda *_: seen)
+    monkeypatch.setattr(tunnel_others, "found", lambda *_: [])
+    if absent:
+        assert tunnel_change.plan_absent({"name": "he-ipv6"}, {})["warnings"] == [said]
+        return
+    for name in ("check_ipv6", "check_kernel", "check_local"):
+        monkeypatch.setattr(tunnel_surroundings, name, lambda *_: None)
+    monkeypatch.setattr(tunnel_host, "route_to", lambda *_: {"dev": "eth0"})
+    assert tunnel_change.plan_present(ARGUMENTS, {})["warnings"] == [said]

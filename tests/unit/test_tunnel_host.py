@@ -70,6 +70,7 @@ def test_the_status_of_a_host() -> None:
         "files": ["/b"],
         "differences": {},
         "in_sync": True,
+        "unread": [],
     }
     drifted = {**LIVE, "link": {**LIVE["link"], "mtu": 1400}}
     found = tunnel_host.status(sight(TUNNEL, drifted))

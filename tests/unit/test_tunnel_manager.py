@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import _dualstack_host_commands as host_commands
+import _dualstack_host_files as host_files
 import _dualstack_host_ip as host_ip
 import _dualstack_tunnel_manager as tunnel_manager
 import _dualstack_tunnel_stack as tunnel_stack
@@ -171,4 +172,32 @@ def test_a_broken_plug_in_is_in_nobodys_way(stacks: dict[str, Stack], monkeypatc
     stacks["b"].has_tunnel()
     for function in ("has", "parse"):
         monkeypatch.setattr(stacks["a"], function, fails)
+    assert chosen(stacks).stack == "b"
+    assert chosen(stacks).unread == ("whether a has he0 as well is not known: broken",)
+    with pytest.raises(CommandExecutionError, match="^broken$"):
+        chosen(stacks, "a")
+
+
+def test_files_are_read_once(stacks: dict[str, Stack], monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    parse = Stack.parse
+
+    def reads(stack: Stack, name: str, host: dict[str, str]) -> Any:
+        read.append(stack.name)
+        return parse(stack, name, host)
+
+    monkeypatch.setattr(Stack, "parse", reads)
+    stacks["b"].up("eth0")
+    stacks["a"].has_tunnel()
+    stacks["b"].has_tunnel()
+    assert [each.stack for each in chosen(stacks).former] == ["a"]
+    assert read == ["a", "b", "c"]
+
+
+def test_an_interface_that_goes_meanwhile(stacks: dict[str, Stack], monkeypatch: pytest.MonkeyPatch) -> None:
+    stacks["b"].up("eth0")
+    read = host_files.read
+    gone = str(stacks["a"].evidence)
+    stacks["a"].up("lo")
+    monkeypatch.setattr(host_files, "read", lambda path: None if path == gone else read(path))
     assert chosen(stacks).stack == "b"

@@ -223,8 +223,25 @@ def test_several_and_none_and_others(scripts: Path) -> None:
     (scripts / "rc.local").write_text(
         str([{"name": "a", "kind": "sit", "endpoint": ENDPOINT, "local": "any", "line": 4}])
     )
-    answer = pillar([link("a"), link("g", kind="gre")], [{**ROUTE, "dev": "a"}])
+    answer = pillar([link("a"), link("g", kind="ipip")], [{**ROUTE, "dev": "a"}])
     assert answer["notes"] == [
         f"a: {scripts}/rc.local, line 4 makes it",
         f"g from {LOCAL} to {ENDPOINT} (live) is no tunnel that the pillar can have",
+    ]
+
+
+@pytest.mark.parametrize(("mtu", "said"), [(1476, {}), (1480, {"mtu": 1480})])
+def test_a_carrier_that_the_pillar_has(mtu: int, said: dict[str, int]) -> None:
+    """Its usual MTU is another one."""
+    answer = pillar([{**link("sit1", kind="gre"), "mtu": mtu}], [ROUTE])
+    assert answer == {"ipv6": {"tunnel": {"name": "sit1", **PILLAR, "carrier": "gre", **said}}, "notes": []}
+
+
+def test_a_stack_whose_files_cannot_be_read_is_named() -> None:
+    class Broken(Stack):
+        def parse(self, name: str, host: dict[str, str]) -> dict[str, Any] | None:
+            raise CommandExecutionError("/etc/netplan/x.yaml, line 3: a tab")
+
+    assert pillar([link("sit1")], [ROUTE], Broken())["notes"] == [
+        "sit1: whether stack0 has it is not known: /etc/netplan/x.yaml, line 3: a tab"
     ]
