@@ -10,8 +10,6 @@ from typing import Any
 import _dualstack_host_ip as host_ip
 import _dualstack_tunnel_others as tunnel_others
 
-ENDLESS = ("any", "0.0.0.0", "::")
-
 Tunnel = dict[str, Any]
 
 
@@ -43,7 +41,7 @@ def others(declared: Sequence[Mapping[str, Any]]) -> list[Tunnel]:
 
 def _described(link: Mapping[str, Any], metrics: list[int], ours: int | None) -> Tunnel:
     data = link["linkinfo"].get("info_data", {})
-    ends = {end: data.get(end) if data.get(end) not in ENDLESS else None for end in ("local", "remote")}
+    ends = {end: data.get(end) if data.get(end) not in tunnel_others.OPEN else None for end in ("local", "remote")}
     return {
         "interface": link["ifname"],
         "kind": link["linkinfo"]["info_kind"],

@@ -12,8 +12,9 @@ from typing import Any
 
 import _dualstack_broker_complete as broker_complete
 import _dualstack_settings as settings
+import _dualstack_tunnel_sit as tunnel_sit
 
-NAME = "he-ipv6"  # of the interface, where `tunnel` does not say it
+NAME: str = tunnel_sit.DEFAULTS["name"]  # of the interface, where `tunnel` does not say it
 ONE, SEVERAL = "tunnel", "tunnels"
 Tunnel = dict[str, Any]
 

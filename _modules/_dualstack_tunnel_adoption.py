@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import _dualstack_tunnel_interfaces5 as tunnel_interfaces5
+import _dualstack_tunnel_own as tunnel_own
 import _dualstack_tunnel_stanzas as tunnel_stanzas
 from salt.exceptions import CommandExecutionError
 
 Fact = tunnel_stanzas.Fact
 PILLAR = "ipv6:tunnel"
-AUTOMATIC = ("auto", "any")  # no address of its own: the kernel takes the route's
 
 
 def moved(
@@ -45,18 +45,13 @@ def moved(
     taken, and where something that they say would be lost.
     """
     own = tunnel_interfaces5.own_file(name)
-    others = {
-        path: text for path, text in host.items() if not (path == own and text.startswith(tunnel_interfaces5.MARK))
-    }
+    others = {path: text for path, text in host.items() if not (path == own and text.startswith(tunnel_own.MARK))}
     reading = tunnel_stanzas.read(name, others, dialect)
     problems: list[str] = []
     for path, lines in reading.lines.items():
         place = f"{path}, line {', '.join(str(each) for each in lines)}"
         if not adopt:
-            problems.append(
-                f"{name} is already configured in {place}, and not by he_tunnel; "
-                f"'adopt: true' lets he_tunnel take it over, from there to {own}"
-            )
+            problems.append(tunnel_own.foreign(name, place, own))
             continue
         problems += _lost(name, path, place, reading.facts, declared)
         staying = [f"{each.line} ({each.word})" for each in reading.staying if each.path == path]
@@ -128,7 +123,7 @@ def absent(name: str, host: Mapping[str, str], adopt: bool, dialect: tunnel_stan
     """
     own, line = tunnel_interfaces5.own_file(name), tunnel_interfaces5.source_line(name)
     result: dict[str, str | None] = {**moved(name, host, adopt, dialect, None)}
-    if own in result or host.get(own, "").startswith(tunnel_interfaces5.MARK):
+    if own in result or host.get(own, "").startswith(tunnel_own.MARK):
         result[own] = None
     main = (result.get(tunnel_interfaces5.MAIN, host.get(tunnel_interfaces5.MAIN)) or "").splitlines(keepends=True)
     if line in main:
@@ -181,7 +176,7 @@ def difference(fact: Fact, declared: Mapping[str, Any]) -> list[str]:
             return []  # said of the route
         if has == value or str(has) == str(value):
             return []
-        shown = has if has is not None and not (key == "local" and has in AUTOMATIC) else "none"
+        shown = has if has is not None and not (key == "local" and has in tunnel_own.NO_LOCAL) else "none"
         return [_said(key, _shown(value), at, f"{shown}")]
     return []
 

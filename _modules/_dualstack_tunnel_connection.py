@@ -13,9 +13,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import _dualstack_tunnel_keyfile as tunnel_keyfile
+import _dualstack_tunnel_own as tunnel_own
 
-MARK = "# Managed by Salt (he_tunnel)"
-HEADER = f"{MARK}. Changes here are overwritten: they belong in the pillar, ipv6:tunnel.\n"
 # What NetworkManager keeps when it writes the file anew: a key in its section for the data of others.
 OURS = "org.saltproject.he_tunnel"
 ANY = "any"  # an end that is not given
@@ -94,7 +93,7 @@ def text(tunnel: Mapping[str, Any], identifier: str, label: str) -> str:
     lines += ["", "[user]", f"{OURS}=managed", f"{OURS}.addresses={' '.join(every)}"]
     if not tunnel["routes"] and tunnel["gateway"]:
         lines.append(f"{OURS}.gateway={tunnel['gateway']}")
-    return HEADER + "\n".join(lines) + "\n"
+    return tunnel_own.HEADER + "\n".join(lines) + "\n"
 
 
 def _routes(tunnel: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -128,7 +127,7 @@ def marked(profile: tunnel_keyfile.Profile, content: str) -> bool:
     content
         The text of its file.
     """
-    return profile.entry("user", OURS) is not None or content.startswith(MARK)
+    return profile.entry("user", OURS) is not None or content.startswith(tunnel_own.MARK)
 
 
 def tunnel(profile: tunnel_keyfile.Profile) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import _dualstack_tunnel_own as tunnel_own
 import _dualstack_tunnel_units as tunnel_units
 import _dualstack_tunnel_yaml as tunnel_yaml
 from _dualstack_tunnel_yaml import Leaf, Value
@@ -368,7 +369,7 @@ def _judged(leaf: Leaf, tunnel: Mapping[str, Any] | None, words: Mapping[str, st
         if keys[-1] not in ("from", "table", "priority"):
             return ""
         if tunnel is not None and tunnel["routing"] == "source" and keys[-1] == "from":
-            return None if _routed_from(text, tunnel) else "addresses"
+            return None if tunnel_own.routes_from(text, tunnel) else "addresses"
         return None if tunnel is None or tunnel["routing"] == "source" else "routing"
     if keys == ("addresses", "lifetime"):
         return None if text in ("0", "forever") else ""
@@ -377,16 +378,6 @@ def _judged(leaf: Leaf, tunnel: Mapping[str, Any] | None, words: Mapping[str, st
     if keys not in SAYS:
         return ""
     return _differing(SAYS[keys], text, tunnel)
-
-
-def _routed_from(prefix: str, tunnel: Mapping[str, Any]) -> bool:
-    """Whether packets from a prefix, a LAN's for instance, have a route of the declared tunnel's."""
-    try:
-        wanted = ipaddress.IPv6Network(prefix, strict=False)
-    except ValueError:
-        return False
-    words = [each.split() for each in tunnel["routes"]]
-    return any(wanted.subnet_of(ipaddress.IPv6Network(each[2])) for each in words if each[1] == "from")
 
 
 def _declared(address: str, tunnel: Mapping[str, Any]) -> bool:

@@ -12,12 +12,13 @@ import fnmatch
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 MAIN = "/etc/network/interfaces"
 FOLDER = "/etc/network/interfaces.d"
-MARK = "# Managed by Salt (he_tunnel)"
-HEADER = f"{MARK}. Changes here are overwritten: they belong in the pillar, ipv6:tunnel.\n"
+# By which an interface is brought up at boot. Not `allow-hotplug`: no event of the kernel's precedes a tunnel.
+SELECTED = r"^[ \t]*(?:auto|allow-auto)[ \t](?:.*[ \t])?{}(?:[ \t]|$)"
+UNLESS = {"/etc/default/networking": r"^[ \t]*(?:CONFIGURE_INTERFACES=[\"']?no\b|EXCLUDE_INTERFACES=.*\b{}\b)"}
 
 # Words that end a stanza and begin another one.
 INCLUDES = ("source", "source-directory")
@@ -180,6 +181,19 @@ def includes(path: str, text: str) -> list[list[str]]:
             pattern = posixpath.normpath(posixpath.join(posixpath.dirname(path), word))
             result.append([pattern, ".*"] if stanza.keyword == "source" else [f"{pattern}/*", RUN_PARTS])
     return result
+
+
+def has(interface: Mapping[str, Any], evidence: Mapping[str, str]) -> str:
+    """
+    By what is seen that an implementation has an interface up whose record is a line for each, as in ``eth0=eth0``.
+
+    interface
+        Its ``name``.
+    evidence
+        The texts of the record's files, by path.
+    """
+    line = re.compile(rf"^{re.escape(interface['name'])}=\S", re.MULTILINE)
+    return next((f"{path} has {interface['name']}" for path, text in evidence.items() if line.search(text)), "")
 
 
 def own_file(name: str) -> str:

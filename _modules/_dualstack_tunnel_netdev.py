@@ -9,6 +9,7 @@ import ipaddress
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import _dualstack_tunnel_own as tunnel_own
 import _dualstack_tunnel_units as tunnel_units
 from _dualstack_tunnel_units import Line
 
@@ -326,7 +327,7 @@ def _judged_route(line: Line, tunnel: Mapping[str, Any] | None, assigned: list[L
         if line.key not in ("From", "Table", "Priority", "Family") or not _value(block, "From"):
             return ""
         if tunnel is not None and tunnel["routing"] == "source" and line.key == "From":
-            return None if _routed_from(line.value, tunnel) else "addresses"
+            return None if tunnel_own.routes_from(line.value, tunnel) else "addresses"
         return None if tunnel is None or tunnel["routing"] == "source" else "routing"
     if line.section == "Route" and refuses(block) and line.key in ("Type", "Destination", "Metric"):
         routed = complete(_value(block, "Destination"))
@@ -352,16 +353,6 @@ def _judged_route(line: Line, tunnel: Mapping[str, Any] | None, assigned: list[L
     if line.key == "Source":
         return None if any(f" from {complete(line.value)} " in each for each in tunnel["routes"]) else "addresses"
     return None
-
-
-def _routed_from(prefix: str, tunnel: Mapping[str, Any]) -> bool:
-    """Whether packets from a prefix, a LAN's for instance, have a route of the declared tunnel's."""
-    try:
-        wanted = ipaddress.IPv6Network(prefix, strict=False)
-    except ValueError:
-        return False
-    words = [each.split() for each in tunnel["routes"]]
-    return any(wanted.subnet_of(ipaddress.IPv6Network(each[2])) for each in words if each[1] == "from")
 
 
 def described(path: str, assigned: list[Line], host: Mapping[str, str]) -> dict[str, Any] | None:

@@ -26,17 +26,8 @@ KINDS = (
 )
 TAP = "tap"  # of the kind `tun`, but the port of a virtual machine
 OPEN = (tunnel_interface.ANY, "0.0.0.0", "::", "auto", "", "?", None)  # ends that may be any address
-FALLBACK = (
-    "sit0",
-    "gre0",
-    "gretap0",
-    "tunl0",
-    "erspan0",
-    "ip_vti0",
-    "ip6tnl0",
-    "ip6gre0",
-    "ip6_vti0",
-)  # the kernel's own
+# The kernel's own.
+FALLBACK = ("sit0", "gre0", "gretap0", "tunl0", "erspan0", "ip_vti0", "ip6tnl0", "ip6gre0", "ip6_vti0")
 LARGEST = 1 << 20  # bytes of a script
 # What editors and package managers leave beside a file; nobody runs it.
 LEFT_OVER = re.compile(r".*(?:~|\.(?:dpkg-[a-z]+|ucf-[a-z]+|rpm(?:save|new|orig)|bak|old|orig|save|disabled))")

@@ -8,12 +8,12 @@ A *fact* is one line's contribution: a key of the tunnel, or none for a line tha
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import _dualstack_tunnel_hooks as tunnel_hooks
 import _dualstack_tunnel_interfaces5 as tunnel_interfaces5
+import _dualstack_tunnel_own as tunnel_own
 import _dualstack_tunnel_scripts as tunnel_scripts
 
 Stanza = tunnel_interfaces5.Stanza
@@ -64,9 +64,10 @@ IFUPDOWN2 = Dialect(
 ENDS = {"endpoint": ("endpoint", "tunnel-remote", "tunnel-endpoint"), "local": ("local", "tunnel-local")}
 NUMBERS = ("ttl", "mtu", "metric")
 SIT = "sit"
+# A hook, since a stanza `v4tunnel` does not heed the option. None may fail: ifdown would not know the interface then.
+QUIET = "echo 0 >/proc/sys/net/ipv6/conf/$IFACE/accept_ra || true"
 DOWN = {"post-up": "pre-down"}  # the hooks that undo what others have done
 KERNEL = 1024  # the metric of a route that is given none
-UNROUTED = re.compile(r"^    # without a route: gateway (\S+) metric (\d+)$", re.MULTILINE)
 IMPLIED = "metric of itself"  # the key of a fact about a metric that no line gives
 
 
@@ -265,7 +266,7 @@ def lines(tunnel: Mapping[str, Any], dialect: Dialect, up: str) -> list[str]:
     """
     names = {key: option for option, key in dialect.options.items()}
     result = [f"tunnel-mode {tunnel.get('carrier', SIT)}"]
-    if tunnel["local"] not in (tunnel_scripts.ANY, "auto"):
+    if tunnel["local"] not in tunnel_own.NO_LOCAL:
         result.append(f"{names['local']} {tunnel['local']}")
     elif dialect.any_local:
         result.append(f"{names['local']} {tunnel_scripts.ANY}")
@@ -277,22 +278,14 @@ def lines(tunnel: Mapping[str, Any], dialect: Dialect, up: str) -> list[str]:
     for each in addresses:
         if each.partition("/")[0] != tunnel["source"]:
             result.append(f"{up} ip -6 addr replace {each} dev $IFACE preferred_lft 0")
-    result.append(f"{up} echo 0 >/proc/sys/net/ipv6/conf/$IFACE/accept_ra || true")
+    result.append(f"{up} {QUIET}")
     if tunnel["routing"] == "source":
         result += [f"{up} ip -6 route replace {route} dev $IFACE onlink" for route in tunnel["routes"]]
-    return [*(f"    {each}" for each in result), *refusing(tunnel, up), *unrouted(tunnel)]
-
-
-def unrouted(tunnel: Mapping[str, Any]) -> list[str]:
-    """
-    What a file remembers of a tunnel without routes: the broker's end, which is pinged, and the metric of no route.
-
-    tunnel
-        In canonical form.
-    """
-    if tunnel["routing"] != "none" or not tunnel.get("gateway"):
-        return []
-    return [f"    # without a route: gateway {tunnel['gateway']} metric {tunnel['metric']}"]
+    return [
+        *(f"    {each}" for each in result),
+        *refusing(tunnel, up),
+        *(f"    {each}" for each in tunnel_own.unrouted(tunnel)),
+    ]
 
 
 def refusing(tunnel: Mapping[str, Any], up: str = "up") -> list[str]:
@@ -345,9 +338,8 @@ def parse(name: str, host: Mapping[str, str], dialect: Dialect) -> dict[str, Any
         elif fact.key == "routing" and tunnel["routing"] != "default":
             tunnel["routing"] = fact.value
     own = host.get(tunnel_interfaces5.own_file(name), "")
-    remembered = UNROUTED.search(own) if own.startswith(tunnel_interfaces5.MARK) else None
-    if remembered and tunnel["routing"] == "none":
-        tunnel.update(gateway=remembered[1], metric=int(remembered[2]))
+    if tunnel["routing"] == "none":
+        tunnel.update(tunnel_own.remembered(own))
     for address, _, _ in addresses:
         if "address" not in tunnel:
             tunnel["address"] = address
@@ -372,7 +364,7 @@ def tunnels(host: Mapping[str, str]) -> list[dict[str, Any]]:
     result: list[dict[str, Any]] = []
     every = {path: tunnel_interfaces5.stanzas(text) for path, text in host.items()}
     for path, text in host.items():
-        ours = text.startswith(tunnel_interfaces5.MARK)
+        ours = text.startswith(tunnel_own.MARK)
         for stanza in every[path]:
             if stanza.keyword == "iface":
                 for entry, line in _tunnels(stanza, every):

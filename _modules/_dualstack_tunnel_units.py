@@ -10,7 +10,7 @@ import posixpath
 import re
 import shlex
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 # Of two files of one name, that in the first of these folders is read.
 FOLDERS = tuple(f"{each}/systemd/network" for each in ("/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib"))
@@ -22,7 +22,6 @@ YES, NO = ("1", "yes", "y", "true", "t", "on"), ("0", "no", "n", "false", "f", "
 TRAITS = {"Type": ("sit", "gre", "ipgre"), "Kind": ("sit", "gre"), "Driver": ("sit", "gre")}
 NEVER = ("MACAddress", "PermanentMACAddress", "Path", "WLANInterfaceType", "SSID", "BSSID", "Property")
 INHERITED = "inherit"
-UNROUTED = re.compile(r"^ *# without a route: gateway (\S+) metric (\d+)$", re.MULTILINE)
 
 
 class Line(NamedTuple):
@@ -244,26 +243,3 @@ def pairs(assigned: list[Line], name: str) -> Iterator[list[Line]]:
     yield from ([line] for line in short)
     section = "Route" if name == "Gateway" else name
     yield from sections(assigned[start + 1 :], section)
-
-
-def unrouted(tunnel: Mapping[str, Any]) -> list[str]:
-    """
-    What a file remembers of a tunnel without routes: the broker's end, which is pinged, and the metric of no route.
-
-    tunnel
-        In canonical form.
-    """
-    if tunnel["routing"] != "none" or not tunnel.get("gateway"):
-        return []
-    return [f"# without a route: gateway {tunnel['gateway']} metric {tunnel['metric']}"]
-
-
-def remembered(text: str) -> dict[str, Any]:
-    """
-    The ``gateway`` and the ``metric`` from there; empty if it has none.
-
-    text
-        The file's, one of our own.
-    """
-    found = UNROUTED.search(text)
-    return {"gateway": found[1], "metric": int(found[2])} if found else {}

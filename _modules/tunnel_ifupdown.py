@@ -11,7 +11,6 @@ The network stacks are plug-ins: an execution module ``tunnel_<stack>`` with the
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import _dualstack_rooms
@@ -19,24 +18,20 @@ import _dualstack_rooms
 with _dualstack_rooms.fresh(__file__):
     import _dualstack_tunnel_adoption as tunnel_adoption
     import _dualstack_tunnel_interfaces5 as tunnel_interfaces5
+    import _dualstack_tunnel_own as tunnel_own
     import _dualstack_tunnel_stanzas as tunnel_stanzas
 __virtualname__ = "tunnel_ifupdown"
 
-MAIN, MARK, HEADER = tunnel_interfaces5.MAIN, tunnel_interfaces5.MARK, tunnel_interfaces5.HEADER
+MAIN = tunnel_interfaces5.MAIN
 STATE = "/run/network/ifstate"
-ANY = ("any", "auto")  # no address of its own: the kernel takes the route's, and the file has no line for it
 
 # The words of these files that are shown in changes.
 SHOWN = (
     "auto allow-hotplug iface inet inet6 v4tunnel static manual address netmask endpoint local gateway metric ttl mtu "
     "preferred-lifetime accept_ra autoconf dad-attempts source source-directory pre-up up post-up pre-down down "
-    "post-down ip -6 addr route add replace del default from via dev onlink unreachable link $IFACE echo true sysctl "
-    "tunnel mode gre remote "
-    "/proc/sys/net/ipv6/conf/$IFACE/accept_ra unreachable tunnel mode sit gre remote without a "
-    "route"
+    "post-down ip -6 addr route add replace del default from via dev onlink unreachable link tunnel mode sit gre "
+    "remote $IFACE echo true sysctl /proc/sys/net/ipv6/conf/$IFACE/accept_ra without a"
 ).split()
-# A stanza `v4tunnel` has no option for it: ifupdown ignores an `accept_ra` there. Nothing in a hook may fail.
-QUIET = "    up echo 0 >/proc/sys/net/ipv6/conf/$IFACE/accept_ra || true"
 
 
 def about() -> dict[str, Any]:
@@ -59,18 +54,15 @@ def about() -> dict[str, Any]:
         "arguments": ["--version"],
         "otherwise": "which reads /etc/network/interfaces differently and could lose all its interfaces because "
         "of the tunnel's stanza",
-        "mark": MARK,
+        "mark": tunnel_own.MARK,
         "words": SHOWN,
         "carriers": ["sit", "gre"],
         "evidence": [STATE],
         "offers": ["has", "record", "tunnels"],
         "boot": {
             "service": "networking",
-            # Not `allow-hotplug`: no event of the kernel's precedes a tunnel.
-            "selected": r"^[ \t]*(?:auto|allow-auto)[ \t](?:.*[ \t])?{}(?:[ \t]|$)",
-            "unless": {
-                "/etc/default/networking": r"^[ \t]*(?:CONFIGURE_INTERFACES=[\"']?no\b|EXCLUDE_INTERFACES=.*\b{}\b)"
-            },
+            "selected": tunnel_interfaces5.SELECTED,
+            "unless": tunnel_interfaces5.UNLESS,
         },
     }
 
@@ -189,11 +181,15 @@ def files(tunnel: dict[str, Any]) -> dict[str, str]:
         lines += [f"    gateway {tunnel['gateway']}", f"    metric {tunnel['metric']}"]
     lines += [f"    ttl {tunnel['ttl']}"] if sit else []  # of others it is in the hook
     lines += [f"    mtu {tunnel['mtu']}"]
-    lines += [*_deprecation(tunnel["address"], source), QUIET, *tunnel_stanzas.refusing(tunnel)]
+    lines += [
+        *_deprecation(tunnel["address"], source),
+        f"    up {tunnel_stanzas.QUIET}",
+        *tunnel_stanzas.refusing(tunnel),
+    ]
     if tunnel["routing"] == "source":
         # `ip route add` cannot be repeated, `replace` can: a hook that fails leaves an interface that ifdown ignores.
         lines += [f"    up ip -6 route replace {route} dev $IFACE onlink" for route in tunnel["routes"]]
-    lines += tunnel_stanzas.unrouted(tunnel)
+    lines += [f"    {each}" for each in tunnel_own.unrouted(tunnel)]
     # Not a second `address` line: ifupdown would put both into one command.
     for address in tunnel["addresses"]:
         lines += [
@@ -203,7 +199,7 @@ def files(tunnel: dict[str, Any]) -> dict[str, str]:
             "    dad-attempts 0",
             *_deprecation(address, source),
         ]
-    return {tunnel_interfaces5.own_file(name): HEADER + "\n".join(lines) + "\n"}
+    return {tunnel_interfaces5.own_file(name): tunnel_own.HEADER + "\n".join(lines) + "\n"}
 
 
 def _sit(tunnel: dict[str, Any]) -> list[str]:
@@ -211,13 +207,13 @@ def _sit(tunnel: dict[str, Any]) -> list[str]:
         f"iface {tunnel['name']} inet6 v4tunnel",
         f"    address {tunnel['address']}",
         f"    endpoint {tunnel['endpoint']}",
-        *([] if tunnel["local"] in ANY else [f"    local {tunnel['local']}"]),
+        *([] if tunnel["local"] in tunnel_own.NO_LOCAL else [f"    local {tunnel['local']}"]),
     ]
 
 
 def _other(tunnel: dict[str, Any]) -> list[str]:
     """A tunnel for which interfaces(5) has no method but `inet tunnel`, which would take an IPv4 address of its own."""
-    local = "" if tunnel["local"] in ANY else f" local {tunnel['local']}"
+    local = "" if tunnel["local"] in tunnel_own.NO_LOCAL else f" local {tunnel['local']}"
     ends = f"remote {tunnel['endpoint']}{local} ttl {tunnel['ttl']}"
     return [
         f"iface {tunnel['name']} inet6 static",
@@ -340,11 +336,7 @@ def has(interface: dict[str, Any], evidence: dict[str, str]) -> str:
 
         salt '*' tunnel_ifupdown.has '{name: eth0}' '{/run/network/ifstate: "eth0=eth0"}'
     """
-    name = re.escape(interface["name"])
-    for path, text in evidence.items():
-        if re.search(rf"^{name}=\S", text, re.MULTILINE):
-            return f"{path} has {interface['name']}"
-    return ""
+    return tunnel_interfaces5.has(interface, evidence)
 
 
 def record(name: str) -> list[list[str]]:

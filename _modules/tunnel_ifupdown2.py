@@ -17,10 +17,11 @@ import _dualstack_rooms
 with _dualstack_rooms.fresh(__file__):
     import _dualstack_tunnel_adoption as tunnel_adoption
     import _dualstack_tunnel_interfaces5 as tunnel_interfaces5
+    import _dualstack_tunnel_own as tunnel_own
     import _dualstack_tunnel_stanzas as tunnel_stanzas
 __virtualname__ = "tunnel_ifupdown2"
 
-MAIN, MARK, HEADER = tunnel_interfaces5.MAIN, tunnel_interfaces5.MARK, tunnel_interfaces5.HEADER
+MAIN = tunnel_interfaces5.MAIN
 # Where it keeps what it has up: pickled stanzas. The folder is a setting, state_dir of ifupdown2.conf.
 STATES = ("/var/tmp/network/ifstatenew", "/run/network/ifstatenew")
 
@@ -49,17 +50,15 @@ def about() -> dict[str, Any]:
         "program": "ifup",
         "arguments": ["--version"],
         "otherwise": "which reads /etc/network/interfaces differently: the options of the tunnel's stanza are others",
-        "mark": MARK,
+        "mark": tunnel_own.MARK,
         "words": SHOWN,
         "carriers": ["sit", "gre"],
         "evidence": list(STATES),
         "offers": ["has", "record", "tunnels"],
         "boot": {
             "service": "networking",
-            "selected": r"^[ \t]*(?:auto|allow-auto)[ \t](?:.*[ \t])?{}(?:[ \t]|$)",
-            "unless": {
-                "/etc/default/networking": r"^[ \t]*(?:CONFIGURE_INTERFACES=[\"']?no\b|EXCLUDE_INTERFACES=.*\b{}\b)"
-            },
+            "selected": tunnel_interfaces5.SELECTED,
+            "unless": tunnel_interfaces5.UNLESS,
         },
     }
 
@@ -134,7 +133,7 @@ def files(tunnel: dict[str, Any]) -> dict[str, str]:
     name = tunnel["name"]
     stanza = [f"auto {name}", f"iface {name} inet6 static"]
     return {
-        tunnel_interfaces5.own_file(name): HEADER
+        tunnel_interfaces5.own_file(name): tunnel_own.HEADER
         + "\n".join([*stanza, *tunnel_stanzas.lines(tunnel, tunnel_stanzas.IFUPDOWN2, "post-up")])
         + "\n"
     }

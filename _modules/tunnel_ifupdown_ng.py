@@ -11,7 +11,6 @@ Measured with 0.11.3:
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import _dualstack_rooms
@@ -19,10 +18,11 @@ import _dualstack_rooms
 with _dualstack_rooms.fresh(__file__):
     import _dualstack_tunnel_adoption as tunnel_adoption
     import _dualstack_tunnel_interfaces5 as tunnel_interfaces5
+    import _dualstack_tunnel_own as tunnel_own
     import _dualstack_tunnel_stanzas as tunnel_stanzas
 __virtualname__ = "tunnel_ifupdown_ng"
 
-MAIN, MARK, HEADER = tunnel_interfaces5.MAIN, tunnel_interfaces5.MARK, tunnel_interfaces5.HEADER
+MAIN = tunnel_interfaces5.MAIN
 STATE = "/run/ifstate"
 
 # The words of these files that are shown in changes.
@@ -50,14 +50,14 @@ def about() -> dict[str, Any]:
         "program": "ifup",
         "arguments": ["--version"],
         "otherwise": "which reads /etc/network/interfaces differently: the options of the tunnel's stanza are others",
-        "mark": MARK,
+        "mark": tunnel_own.MARK,
         "words": SHOWN,
         "carriers": ["sit", "gre"],
         "evidence": [STATE],
         "offers": ["has", "record", "tunnels"],
         "boot": {
             "service": "networking",
-            "selected": r"^[ \t]*(?:auto|allow-auto)[ \t](?:.*[ \t])?{}(?:[ \t]|$)",
+            "selected": tunnel_interfaces5.SELECTED,
             "unless": {},
         },
     }
@@ -133,7 +133,7 @@ def files(tunnel: dict[str, Any]) -> dict[str, str]:
     name = tunnel["name"]
     stanza = [f"auto {name}", f"iface {name}", "    use tunnel"]
     return {
-        tunnel_interfaces5.own_file(name): HEADER
+        tunnel_interfaces5.own_file(name): tunnel_own.HEADER
         + "\n".join([*stanza, *tunnel_stanzas.lines(tunnel, tunnel_stanzas.IFUPDOWN_NG, "up")])
         + "\n"
     }
@@ -274,11 +274,7 @@ def has(interface: dict[str, Any], evidence: dict[str, str]) -> str:
 
         salt '*' tunnel_ifupdown_ng.has '{name: eth0}' '{}'
     """
-    name = re.escape(interface["name"])
-    for path, text in evidence.items():
-        if re.search(rf"^{name}=\S", text, re.MULTILINE):
-            return f"{path} has {interface['name']}"
-    return ""
+    return tunnel_interfaces5.has(interface, evidence)
 
 
 def record(name: str) -> list[list[str]]:

@@ -16,6 +16,7 @@ from salt.exceptions import CommandExecutionError
 
 with _dualstack_rooms.fresh(__file__):
     import _dualstack_tunnel_definition as tunnel_definition
+    import _dualstack_tunnel_own as tunnel_own
     import _dualstack_tunnel_rendered as tunnel_rendered
     import _dualstack_tunnel_units as tunnel_units
     import _dualstack_tunnel_yaml as tunnel_yaml
@@ -23,8 +24,6 @@ with _dualstack_rooms.fresh(__file__):
 __virtualname__ = "tunnel_netplan"
 
 FOLDER = "/etc/netplan"
-MARK = "# Managed by Salt (he_tunnel)"
-HEADER = f"{MARK}. Changes here are overwritten: they belong in the pillar, ipv6:tunnel.\n"
 # Another beginning: systemd-networkd is no root, and could not read a file of the mode of the others.
 ROUTES = "/etc/systemd/network/10-netplan-{}.network.d/50-he_tunnel.conf"
 ROUTES_HEADER = "# The tunnel's routes, managed by Salt (he_tunnel): they belong in the pillar, ipv6:tunnel.\n"
@@ -61,7 +60,7 @@ def about() -> dict[str, Any]:
         "program": "netplan",
         "arguments": [],  # it is written in Python, and takes a second to say something
         "otherwise": "which is not netplan.io",
-        "mark": MARK,
+        "mark": tunnel_own.MARK,
         "mode": 0o600,
         "words": SHOWN,
         "unit": ["systemd-networkd.service", "NetworkManager.service"],
@@ -261,8 +260,8 @@ def parse(name: str, host: dict[str, str]) -> dict[str, Any] | None:
     path = ROUTES.format(name)
     found = tunnel_definition.read(name, host, tunnel_units.lines(path, host.get(path, "")))
     own = host.get(_own_file(name), "")
-    if found is not None and found["routing"] == "none" and own.startswith(MARK):
-        found.update(tunnel_units.remembered(own))
+    if found is not None and found["routing"] == "none":
+        found.update(tunnel_own.remembered(own))
     return found
 
 
@@ -294,7 +293,7 @@ def tunnels(host: dict[str, str]) -> list[dict[str, Any]]:
                 "endpoint": _end(said.get("remote") or next((end for end in ends if end), "")),
                 "local": _end(said.get("local", "")),
                 "place": f"{each.place.path}, line {each.place.line}",
-                "ours": host[each.place.path].startswith(MARK),
+                "ours": host[each.place.path].startswith(tunnel_own.MARK),
             }
         )
     return found
@@ -330,7 +329,7 @@ def _files(tunnel: dict[str, Any], renderer: str) -> dict[str, str | None]:
     # NetworkManager's MTU has to be passed through: netplan writes it where it has no effect on a tunnel.
     said += [f"mtu: {tunnel['mtu']}"] if networkd else ["ipv6-address-generation: stable-privacy"]
     # A broker that does not answer must not delay the boot.
-    said += [*tunnel_units.unrouted(tunnel), "accept-ra: false", "optional: true", "addresses:"]
+    said += [*tunnel_own.unrouted(tunnel), "accept-ra: false", "optional: true", "addresses:"]
     # Of several, NetworkManager makes the kernel take the first one.
     addresses = sorted([tunnel["address"], *tunnel["addresses"]], key=lambda each: each.partition("/")[0] != source)
     for each in addresses:
@@ -357,7 +356,7 @@ def _files(tunnel: dict[str, Any], renderer: str) -> dict[str, str | None]:
     text = "".join(f"      {line}\n" for line in said)
     lines = [line for route in routes for line in _route(route)]
     return {
-        _own_file(name): f"{HEADER}network:\n  version: 2\n  tunnels:\n    {name}:\n{text}",
+        _own_file(name): f"{tunnel_own.HEADER}network:\n  version: 2\n  tunnels:\n    {name}:\n{text}",
         ROUTES.format(name): f"{ROUTES_HEADER}{chr(10).join(lines)}\n" if lines else None,
     }
 
@@ -415,7 +414,7 @@ def absent(name: str, host: dict[str, str], adopt: bool = False) -> dict[str, st
 
         salt '*' tunnel_netplan.absent he-ipv6 '{}'
     """
-    own = {_own_file(name): MARK, ROUTES.format(name): ROUTES_HEADER}
+    own = {_own_file(name): tunnel_own.MARK, ROUTES.format(name): ROUTES_HEADER}
     ours: dict[str, str | None] = {path: None for path, mark in own.items() if host.get(path, "").startswith(mark)}
     return {**ours, **_without_foreign(name, host, adopt)}
 
@@ -426,7 +425,7 @@ def _without_foreign(
     """The files with definitions of this name that are not ours, without them; raises if they have to stay."""
     own, result, problems = _own_file(name), {}, []
     for path in tunnel_yaml.order(host):
-        if path == own and host[path].startswith(MARK):
+        if path == own and host[path].startswith(tunnel_own.MARK):
             continue
         found = tunnel_definition.defined({path: host[path]}).get(name)
         if found is None:
@@ -459,10 +458,7 @@ def _key(name: str, path: str, host: dict[str, str]) -> str:
 def _problem(name: str, found: tunnel_yaml.Value, path: str, adopt: bool, tunnel: dict[str, Any] | None) -> str:
     """Why a definition cannot be removed for ours to take its place."""
     if not adopt:
-        return (
-            f"{name} is already configured in {path}, line {found.place.line}, and not by he_tunnel; "
-            f"'adopt: true' lets he_tunnel take it over, from there to {_own_file(name)}"
-        )
+        return tunnel_own.foreign(name, f"{path}, line {found.place.line}", _own_file(name))
     if not path.startswith(f"{FOLDER}/"):
         return f"{name} cannot be adopted from {path}: it is not in {FOLDER}, and would come back"
     lost = tunnel_definition.lost(found, tunnel)

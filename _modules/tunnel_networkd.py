@@ -18,14 +18,13 @@ from salt.exceptions import CommandExecutionError
 
 with _dualstack_rooms.fresh(__file__):
     import _dualstack_tunnel_netdev as tunnel_netdev
+    import _dualstack_tunnel_own as tunnel_own
     import _dualstack_tunnel_sit as tunnel_sit
     import _dualstack_tunnel_units as tunnel_units
 
 __virtualname__ = "tunnel_networkd"
 
 FOLDER = "/etc/systemd/network"
-MARK = "# Managed by Salt (he_tunnel)"
-HEADER = f"{MARK}. Changes here are overwritten: they belong in the pillar, ipv6:tunnel.\n"
 LINKS = "/run/systemd/netif/links/"
 ONLINE = "/lib/systemd/systemd-networkd-wait-online"
 PATIENCE = 20  # seconds for an interface that was made, to have its addresses and routes
@@ -69,7 +68,7 @@ def about() -> dict[str, Any]:
         "program": "networkctl",
         "arguments": ["--version"],
         "otherwise": "which is not that of systemd",
-        "mark": MARK,
+        "mark": tunnel_own.MARK,
         "words": SHOWN,
         "unit": "systemd-networkd.service",
         "evidence": [f"{LINKS}*"],
@@ -264,8 +263,8 @@ def parse(name: str, host: dict[str, str]) -> dict[str, Any] | None:
     """
     found = tunnel_netdev.read(name, host)
     own = host.get(_own_files(name)[1], "")
-    if found is not None and found["routing"] == "none" and own.startswith(MARK):
-        found.update(tunnel_units.remembered(own))
+    if found is not None and found["routing"] == "none":
+        found.update(tunnel_own.remembered(own))
     return found
 
 
@@ -289,7 +288,7 @@ def tunnels(host: dict[str, str]) -> list[dict[str, Any]]:
     for path, assigned in tunnel_units.files(host, "netdev").items():
         tunnel = tunnel_netdev.described(path, assigned, host)
         if tunnel:
-            found.append({**tunnel, "ours": host[path].startswith(MARK)})
+            found.append({**tunnel, "ours": host[path].startswith(tunnel_own.MARK)})
     return found
 
 
@@ -314,7 +313,7 @@ def files(tunnel: dict[str, Any]) -> dict[str, str]:
     made += [f"Remote={tunnel['endpoint']}", f"TTL={tunnel['ttl']}"]
     # A broker that does not answer must not delay the boot.
     lines = ["[Match]", f"Name={tunnel['name']}", "", "[Link]", "RequiredForOnline=no", ""]
-    lines += ["[Network]", *tunnel_units.unrouted(tunnel), "IPv6AcceptRA=no"]
+    lines += ["[Network]", *tunnel_own.unrouted(tunnel), "IPv6AcceptRA=no"]
     for address in [tunnel["address"], *tunnel["addresses"]]:
         lines += ["", "[Address]", f"Address={address}"]
         lines += [] if address.partition("/")[0] == tunnel["source"] else ["PreferredLifetime=0"]
@@ -323,7 +322,7 @@ def files(tunnel: dict[str, Any]) -> dict[str, str]:
     for route in tunnel["unreachable"]:
         _, prefix, _, metric = route.split()
         lines += ["", "[Route]", f"Destination={prefix}", "Type=unreachable", f"Metric={metric}"]
-    return {netdev: HEADER + "\n".join(made) + "\n", network: HEADER + "\n".join(lines) + "\n"}
+    return {netdev: tunnel_own.HEADER + "\n".join(made) + "\n", network: tunnel_own.HEADER + "\n".join(lines) + "\n"}
 
 
 def _route(words: list[str]) -> list[str]:
@@ -391,7 +390,7 @@ def absent(name: str, host: dict[str, str], adopt: bool = False) -> dict[str, st
 
         salt '*' tunnel_networkd.absent he-ipv6 '{}'
     """
-    own = {path: None for path in _own_files(name) if host.get(path, "").startswith(MARK)}
+    own = {path: None for path in _own_files(name) if host.get(path, "").startswith(tunnel_own.MARK)}
     return {**own, **_without_foreign(name, host, adopt)}
 
 
@@ -413,13 +412,13 @@ def _without_foreign(
                 )
             continue
         for file in dict.fromkeys(line.path for line in assigned):
-            if file in own and host[file].startswith(MARK):
+            if file in own and host[file].startswith(tunnel_own.MARK):
                 continue
             lines = [line for line in assigned if line.path == file]
             problems += _problems(name, file, lines, adopt, tunnel, assigned)
             result[file] = None
     for path in own:  # whatever it holds
-        if path in host and path not in result and not host[path].startswith(MARK) and host[path].strip():
+        if path in host and path not in result and not host[path].startswith(tunnel_own.MARK) and host[path].strip():
             problems.append(f"{path} is not managed by he_tunnel and is not about {name}; rename it")
     if problems:
         raise CommandExecutionError("\n".join(problems))
@@ -436,10 +435,7 @@ def _problems(
 ) -> list[str]:
     """Why a file cannot be removed for ours to take its place."""
     if not adopt:
-        return [
-            f"{name} is already configured in {file}, line {lines[0].number}, and not by he_tunnel; "
-            f"'adopt: true' lets he_tunnel take it over, from there to {' and '.join(_own_files(name))}"
-        ]
+        return [tunnel_own.foreign(name, f"{file}, line {lines[0].number}", " and ".join(_own_files(name)))]
     if not file.startswith(f"{FOLDER}/"):
         return [f"{name} cannot be adopted from {file}: it is not in {FOLDER}, and would come back"]
     lost = [each for each in tunnel_netdev.lost(assigned, name, tunnel) if each[0].path == file]

@@ -27,6 +27,8 @@ from salt.exceptions import CommandExecutionError
 with _dualstack_rooms.fresh(__file__):
     import _dualstack_tunnel_connection as tunnel_connection
     import _dualstack_tunnel_keyfile as tunnel_keyfile
+    import _dualstack_tunnel_own as tunnel_own
+
 __virtualname__ = "tunnel_networkmanager"
 
 STACK = "networkmanager"
@@ -73,7 +75,7 @@ def about() -> dict[str, Any]:
         # One that is up again gets its routes from it, at the same time as from others.
         "fixed": ["endpoint", "local", "ttl", "up"],
         "deprecates": False,
-        "mark": tunnel_connection.MARK,
+        "mark": tunnel_own.MARK,
         "mode": 0o600,
         "words": SHOWN,
         "boot": {
@@ -439,11 +441,7 @@ def _foreign(
         if posixpath.dirname(profile.path) == tunnel_keyfile.LIB:
             problems.append(f"{name} is already configured in {place}, which is for packages; remove it there")
         elif not adopt:
-            to = "" if profile.path == own else f", from there to {own}"
-            problems.append(
-                f"{name} is already configured in {place}, and not by he_tunnel; "
-                f"'adopt: true' lets he_tunnel take it over{to}"
-            )
+            problems.append(tunnel_own.foreign(name, place, "" if profile.path == own else own))
         else:
             lost = [*tunnel_connection.lost(profile, tunnel)]
             if lost:

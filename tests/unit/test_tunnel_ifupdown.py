@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+import _dualstack_tunnel_own as tunnel_own
 import _dualstack_tunnel_sit as tunnel_sit
 import pytest
 import tunnel_ifupdown
@@ -233,7 +234,7 @@ def test_absent_removes_only_what_is_ours() -> None:
 
 def test_absent_keeps_a_comment_that_names_the_file() -> None:
     main = f"# source {OWN}\nsource {OWN}\n"
-    assert tunnel_ifupdown.absent("he-ipv6", {MAIN: main, OWN: tunnel_ifupdown.HEADER}) == {
+    assert tunnel_ifupdown.absent("he-ipv6", {MAIN: main, OWN: tunnel_own.HEADER}) == {
         MAIN: f"# source {OWN}\n",
         OWN: None,
     }

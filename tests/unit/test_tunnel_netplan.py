@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import _dualstack_tunnel_own as tunnel_own
 import _dualstack_tunnel_sit as tunnel_sit
 import pytest
 import tunnel_netplan
 from salt.exceptions import CommandExecutionError
 
 from ..lab.network import ARGUMENTS
+from .variants import VARIANTS
 
 FOLDER = "/etc/netplan"
 OWN = f"{FOLDER}/60-he-ipv6.yaml"
@@ -19,21 +21,6 @@ NETWORKD: dict[str, str] = {}
 CLOUD = {f"{FOLDER}/50-cloud-init.yaml": "network:\n  version: 2\n  ethernets:\n    eth0: {dhcp4: true}\n"}
 DESKTOP = {f"{FOLDER}/01-network-manager-all.yaml": "network:\n  version: 2\n  renderer: NetworkManager\n"}
 PER_DEVICE = {f"{FOLDER}/01.yaml": "network:\n  version: 2\n  ethernets:\n    eth0:\n      renderer: NetworkManager\n"}
-VARIANTS: tuple[dict[str, Any], ...] = (
-    {},
-    {"routing": "source"},
-    {"routing": "none", "gateway": None},
-    {"routing": "none", "metric": 300},
-    {"addresses": ["2001:470:1f12:f87::3/64"]},
-    {"source": "2001:470:1f12:f87::2"},
-    {"addresses": []},
-    {"addresses": ["2001:470:1f13:f87::77/128", "2001:470:7e43:1::1/48"], "ttl": 64, "mtu": 1472, "metric": 7},
-    {"local": "auto"},
-    {"routed": ["2001:470:1f13:f87::/64", "2001:470:7e43::/48"]},
-    {"routed": ["2001:470:1f13:f87::/64"], "routing": "source"},
-    {"routed": ["2001:470:1f13:f87::/64"], "routing": "none", "gateway": None},
-    {"carrier": "gre"},
-)
 BY_HAND = """\
 # the hoster's
 network:
@@ -81,7 +68,7 @@ def filed(extra: dict[str, Any]) -> dict[str, Any]:
 
 def test_the_file_where_systemd_networkd_renders() -> None:
     assert tunnel_netplan.files(TUNNEL) == {
-        OWN: tunnel_netplan.HEADER
+        OWN: tunnel_own.HEADER
         + """\
 network:
   version: 2
@@ -125,7 +112,7 @@ def test_source_routes_of_systemd_networkd_have_a_file_of_their_own() -> None:
     assert set(files) == {OWN, ROUTES} and files[ROUTES].count("[Route]") == 2
     assert "routes:" not in files[OWN]
     # Another mark: the file is for a daemon that is no root.
-    assert not files[ROUTES].startswith(tunnel_netplan.MARK)
+    assert not files[ROUTES].startswith(tunnel_own.MARK)
     assert tunnel_netplan.present(TUNNEL, files) == {**tunnel_netplan.files(TUNNEL), ROUTES: None}
     assert tunnel_netplan.absent("he-ipv6", files) == {OWN: None, ROUTES: None}
     with pytest.raises(CommandExecutionError, match="50-he_tunnel.conf is not managed by he_tunnel"):

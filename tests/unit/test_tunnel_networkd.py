@@ -11,25 +11,11 @@ import tunnel_networkd
 from salt.exceptions import CommandExecutionError
 
 from ..lab.network import ARGUMENTS
+from .variants import VARIANTS
 
 FOLDER = "/etc/systemd/network"
 NETDEV, NETWORK = f"{FOLDER}/50-he-ipv6.netdev", f"{FOLDER}/50-he-ipv6.network"
 TUNNEL = tunnel_sit.canonical(ARGUMENTS)
-VARIANTS: tuple[dict[str, Any], ...] = (
-    {},
-    {"routing": "source"},
-    {"routing": "none", "gateway": None},
-    {"routing": "none", "metric": 300},
-    {"addresses": ["2001:470:1f12:f87::3/64"]},
-    {"source": "2001:470:1f12:f87::2"},
-    {"addresses": []},
-    {"addresses": ["2001:470:1f13:f87::77/128", "2001:470:7e43:1::1/48"], "ttl": 64, "mtu": 1472, "metric": 7},
-    {"local": "auto"},
-    {"routed": ["2001:470:1f13:f87::/64", "2001:470:7e43::/48"]},
-    {"routed": ["2001:470:1f13:f87::/64"], "routing": "source"},
-    {"routed": ["2001:470:1f13:f87::/64"], "routing": "none", "gateway": None},
-    {"carrier": "gre"},
-)
 MADE = """\
 # Managed by Salt (he_tunnel). Changes here are overwritten: they belong in the pillar, ipv6:tunnel.
 [NetDev]
