@@ -51,7 +51,7 @@ MAPPINGS = {
     "lookup": "what is called otherwise on this host",
 }
 KEYS = (*PARTS, "sysctl_except", "manage", "confirm", "lookup")
-TRIED, UNTRIED, REFUSED = "tried", "untried", "refused"  # releases
+SUPPORTED, UNTRIED, REFUSED = "supported", "untried", "refused"  # releases
 LONGEST = 600  # characters of one sentence
 
 # Characters that files and commands do not accept: control characters and surrogates.
@@ -211,7 +211,7 @@ def unsupported(pillar: Any, supported: Mapping[str, list[str]], system: str, re
 
     Returns one sentence for each part that the pillar has.
     """
-    if _standing(supported, system, release) in (TRIED, UNTRIED):
+    if _standing(supported, system, release) in (SUPPORTED, UNTRIED):
         return []
     expected = " or ".join(f"{name} {lowest} to {highest}" for name, (lowest, highest) in supported.items())
     used = [part for part in PARTS if isinstance(pillar, dict) and part in pillar]
@@ -220,15 +220,17 @@ def unsupported(pillar: Any, supported: Mapping[str, list[str]], system: str, re
 
 def untried(supported: Mapping[str, list[str]], system: str, release: str) -> list[str]:
     """
-    A warning where this release is later than those on which this was tried, or says no number, as Debian testing.
+    A warning where this release is later than those that are supported, or says no number, as Debian testing.
 
     supported, system, release
         As for :py:func:`unsupported`.
     """
     if _standing(supported, system, release) != UNTRIED:
         return []
-    tried = f"{system} {' to '.join(supported[system])}"
-    return [f"warning: {_host(system, release)} is not among the releases on which this was tried ({tried})"]
+    those = f"{system} {' to '.join(supported[system])}"
+    return [
+        f"warning: {_host(system, release)} is not among the releases that are supported ({those}): it was not tried"
+    ]
 
 
 def _standing(supported: Mapping[str, list[str]], system: str, release: str) -> str:
@@ -240,7 +242,7 @@ def _standing(supported: Mapping[str, list[str]], system: str, release: str) -> 
         return UNTRIED
     # A major release includes its minor ones: 13 is the last, and so is 13.1.
     later = number[: len(_number(last))] > _number(last)
-    return REFUSED if number < _number(first) else UNTRIED if later else TRIED
+    return REFUSED if number < _number(first) else UNTRIED if later else SUPPORTED
 
 
 def _host(system: str, release: str) -> str:
