@@ -66,7 +66,9 @@ def look(tunnel: Mapping[str, Any], stacks: tunnel_stack.Stacks) -> converge.Fin
 def _differences(seen: tunnel_host.Sight) -> list[str]:
     if seen.live is None:
         return [f"{seen.name} is not up now"]
-    return words.differences(tunnel_host.differences(seen))
+    # What a stack remembers of this boot is gone by the next.
+    found = {part: each for part, each in tunnel_host.differences(seen).items() if part != tunnel_host.RECORD}
+    return words.differences(found)
 
 
 def _left_out(name: str, boot: plugins.Boot, reached: Mapping[str, str], stack: str) -> Iterator[str]:

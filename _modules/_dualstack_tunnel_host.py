@@ -14,7 +14,7 @@ import _dualstack_tunnel_stack as tunnel_stack
 from salt.exceptions import CommandExecutionError, SaltInvocationError
 
 Interface = dict[str, Any]  # as tunnel_interface describes it
-UNKNOWN, KNOWN = "unaware of it", "aware of it"
+RECORD, UNKNOWN, KNOWN = "record", "unaware of it", "aware of it"  # of the network stack
 
 
 class Sight(NamedTuple):
@@ -122,9 +122,9 @@ def record(seen: Sight, wanted: bool) -> dict[str, Any]:
     if known is None:
         return {}
     if seen.live and wanted and not known:
-        return {"record": {stack: {"old": UNKNOWN, "new": KNOWN}}}
+        return {RECORD: {stack: {"old": UNKNOWN, "new": KNOWN}}}
     if not wanted and known and not seen.live:  # else it is taken down by it, which says as much
-        return {"record": {stack: {"old": KNOWN, "new": UNKNOWN}}}
+        return {RECORD: {stack: {"old": KNOWN, "new": UNKNOWN}}}
     return {}
 
 

@@ -169,6 +169,7 @@ ETC = (
     "mysql",
     "redis",
     "memcached.conf",
+    "mumble-server.ini",
 )
 
 

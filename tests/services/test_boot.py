@@ -364,16 +364,18 @@ def test_a_network_that_no_boot_brings_up(tunnel: Any) -> None:
     )
 
 
-def test_a_host_without_ifupdown(tunnel: Any, shadows: Path) -> None:
+def test_a_host_with_another_ifup(tunnel: Any, known: Known, shadows: Path) -> None:
     other = shadows / "ifup"
     other.write_text("#!/bin/sh\necho ifupdown-ng 0.12\n")
     other.chmod(0o755)
+    assert tunnel() == (False, "ifupdown_ng has no he-ipv6 in its files")
+    known.stacks = {"ifupdown": known.stacks["ifupdown"]}
     found = tunnel()
     assert (found.holds, found.comment.startswith("this could not be found out: ")) == (None, True)
 
 
 def test_a_stack_that_does_not_say_how_it_boots(tunnel: Any, known: Known) -> None:
-    about = {key: value for key, value in tunnel_ifupdown.about().items() if key != "boot"}
+    about = {key: value for key, value in tunnel_ifupdown.about().items() if key not in ("boot", "offers")}
     names = ("recognise", "roots", "includes", "parse")
     toy = SimpleNamespace(about=lambda: about, **{name: getattr(tunnel_ifupdown, name) for name in names})
     known.stacks = cast(Any, {"ifupdown": toy})

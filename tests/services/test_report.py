@@ -215,8 +215,7 @@ def test_a_service_on_the_addresses_of_others_is_there_and_one_on_loopback_is_no
     process = subprocess.Popen([sys.executable, "-c", script])
     daemons.start("named", 53)
     try:
-        while "8301" not in daemons.run("ss", "-ltn"):
-            pass
+        daemons.wait_for(8301)
         found = matrix(modules, {}, {}, [])
     finally:
         process.kill()
