@@ -1,8 +1,8 @@
 # kernel.sh: the guest's kernel, in the tests' Debian that root.sh makes; it runs in there, as root.
 #
 # User-Mode Linux of Debian 12 traces each process (ptrace). The one of Debian's next release has a process catch its own
-# system calls (seccomp), and Salt is two to three times as fast on it. It lacks only iptables' legacy tables: these are
-# a dozen modules, made here of the same release's source in a quarter of a minute. Its libc comes with it.
+# system calls (seccomp), and Salt is two to three times as fast on it. It lacks iptables' legacy tables and WireGuard:
+# these are some modules, made here of the same release's source in half a minute. Its libc comes with it.
 set -euo pipefail
 shopt -s inherit_errexit
 lists=/tmp/kernel/lists uml=/usr/lib/uml
@@ -24,16 +24,19 @@ release=$(ls new/usr/lib/uml/modules)
 
 from_there download "linux-source-${release%.*}"
 dpkg-deb -x linux-source-*.deb .
-# No drivers are made.
-tar --strip-components=1 --one-top-level=source --exclude='*/drivers/*.[chS]' --exclude='*/Documentation/*.rst' \
+# No drivers are made but WireGuard, in the folder net/ with some others.
+tar --strip-components=1 --one-top-level=source --exclude='*/drivers/[!n]*.[chS]' --exclude='*/drivers/n[!e]*.[chS]' \
+  --exclude='*/drivers/net/[!w]*.[chS]' --exclude='*/drivers/net/wireless/*.[chS]' --exclude='*/Documentation/*.rst' \
   -xf usr/src/linux-source-*.tar.xz
 cd source
 # The modules have to be of the very release, and of the same configuration.
 sed -ri "s/^SUBLEVEL =.*/SUBLEVEL = ${release##*.}/; s/^EXTRAVERSION =.*/EXTRAVERSION =/" Makefile
 libraries=../new/usr/lib/x86_64-linux-gnu
 setarch -R "$libraries/ld-linux-x86-64.so.2" --library-path "$libraries" ../new/usr/bin/linux.uml --showconfig | grep CONFIG_ >.config
-made=(net/netfilter/x_tables.ko)
-echo CONFIG_NETFILTER_XTABLES_LEGACY=y >>.config
+made=(net/netfilter/x_tables.ko drivers/net/wireguard/wireguard.ko)
+made+=(lib/crypto/lib{curve25519,chacha20poly1305}.ko)
+echo "CONFIG_NETFILTER_XTABLES_LEGACY=y
+CONFIG_WIREGUARD=m" >>.config
 for family in ipv4:ip ipv6:ip6; do
   folder=net/${family%:*}/netfilter name=${family#*:}
   echo "CONFIG_${name^^}_NF_IPTABLES_LEGACY=m" >>.config

@@ -16,6 +16,7 @@ packages=(
   python3 netbase procps ca-certificates openssl
   iptables iptables-persistent ipset-persistent
   tcpdump                                   # the proof on the wire
+  wireguard-tools                           # the carrier of a tunnel
   openssh-server openssh-client             # salt-ssh
   git                                       # gitfs
   dovecot-imapd dovecot-pop3d postfix ejabberd apache2 # the mission's four services
