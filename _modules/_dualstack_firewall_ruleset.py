@@ -8,7 +8,7 @@ import fnmatch
 import functools
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, TypedDict
 
 import _dualstack_families as families
@@ -25,6 +25,7 @@ from salt.exceptions import SaltInvocationError
 
 # What carries a tunnel's packets over IPv4, in the words of iptables.
 PROTOCOLS = {"sit": "ipv6", "gre": "gre"}
+UDP, PORT = "wireguard", 51820  # the carrier that has ports, and the broker's by default
 KEYS = (
     *("backend", "icmpv6_essential", "preserve", "preserve_only", "foreign", "tables"),
     *("expect", "from", "clamp_mss", "save", "beside", "take_over", "sets"),
@@ -85,9 +86,9 @@ def read(firewall: Any, tunnel: dict[str, Any] | None = None, sets: dict[str, st
     firewall
         As in the pillar ``ipv6:firewall``.
     tunnel
-        The tunnel whose packets are let through: ``endpoint``, ``carrier``; ``name`` for ``clamp_mss``; and
-        ``pingers``, from where the broker pings this host before it accepts its address. Of several it is the first,
-        and they are under ``others``.
+        The tunnel whose packets are let through: ``endpoint``, ``carrier``, ``wireguard``; ``name`` for ``clamp_mss``;
+        and ``pingers``, from where the broker pings this host before it accepts its address. Of several it is the
+        first, and they are under ``others``.
     sets
         The family of each set of ipset(8), as ``firewall_kernel.set_families`` returns it; those of the firewall's own
         sets are known without it.
@@ -320,14 +321,10 @@ def _prepend(reading: Reading, firewall: dict[str, Any], tunnel: dict[str, Any])
     if pingers and "filter" in tables["ipv4"]:
         rules = [f"-s {each} -p icmp -m icmp --icmp-type 8 -j ACCEPT" for each in dict.fromkeys(pingers)]
         _in_front(reading, "ipv4", "filter", "INPUT", rules, "tunnel:account")
-    ends = [
-        (each["endpoint"], PROTOCOLS.get(str(each.get("carrier") or "sit"), "ipv6"))
-        for each in settings_tunnels.apart(tunnel)
-        if each.get("endpoint")
-    ]
-    if ends and "filter" in tables["ipv4"]:
-        for chain, option in (("INPUT", "-s"), ("OUTPUT", "-d")):
-            rules = [f"{option} {endpoint} -p {protocol} -j ACCEPT" for endpoint, protocol in dict.fromkeys(ends)]
+    carrying = [rule for each in settings_tunnels.apart(tunnel) if each.get("endpoint") for rule in _carrying(each)]
+    if carrying and "filter" in tables["ipv4"]:
+        for chain in ("INPUT", "OUTPUT"):
+            rules = [rule for place, rule in dict.fromkeys(carrying) if place == chain]
             _in_front(reading, "ipv4", "filter", chain, rules, "tunnel:endpoint")
     names = settings_tunnels.interfaces(tunnel)
     if names and firewall.get("clamp_mss"):
@@ -341,6 +338,21 @@ def _prepend(reading: Reading, firewall: dict[str, Any], tunnel: dict[str, Any])
         for table, chains in tables["ipv6"].items():
             if needs_essential(table, chains):
                 _essential(reading, table, names)
+
+
+def _carrying(tunnel: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The rules that let through what carries a tunnel's packets, each with its chain."""
+    carrier, endpoint = str(tunnel.get("carrier") or "sit"), tunnel["endpoint"]
+    if carrier == UDP:
+        part: Any = tunnel.get(UDP) if isinstance(tunnel.get(UDP), dict) else {}
+        port, own = part.get("port") or PORT, part.get("listen_port")
+        mine, here = (f" --{way}port {own}" if own else "" for way in "ds")
+        return [
+            ("INPUT", f"-s {endpoint} -p udp -m udp --sport {port}{mine} -j ACCEPT"),
+            ("OUTPUT", f"-d {endpoint} -p udp -m udp{here} --dport {port} -j ACCEPT"),
+        ]
+    protocol = PROTOCOLS.get(carrier, "ipv6")
+    return [("INPUT", f"-s {endpoint} -p {protocol} -j ACCEPT"), ("OUTPUT", f"-d {endpoint} -p {protocol} -j ACCEPT")]
 
 
 def _essential(reading: Reading, table: str, tunnels: list[str]) -> None:

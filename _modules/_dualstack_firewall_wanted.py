@@ -25,7 +25,7 @@ import _dualstack_settings_tunnels as settings_tunnels
 import salt.utils.json
 from salt.exceptions import SaltException, SaltInvocationError
 
-TUNNEL = ("name", "endpoint", "carrier", "pingers")  # what the rules depend on
+TUNNEL = ("name", "endpoint", "carrier", "wireguard", "pingers")  # what the rules depend on
 APART = ("expect", "save", "sets")  # keys that do not affect the tables
 
 SPLIT = ("DROP", "ACCEPT")  # IPv4's policy, and IPv6's

@@ -50,7 +50,8 @@ def missing(need: Any, lookup: Any, pillar: Any, version: Version, python: str) 
     lookup
         The names on this OS family: ``packages``.
     pillar
-        ``ipv6``, whose ``lookup`` takes precedence, and whose ``dns:provider`` decides which libraries are needed.
+        ``ipv6``, whose ``lookup`` takes precedence, and whose ``dns:provider`` and tunnels' ``carrier`` decide what is
+        needed.
     version
         Salt's ``pkg.version``.
     python
@@ -69,6 +70,8 @@ def missing(need: Any, lookup: Any, pillar: Any, version: Version, python: str) 
         packages.update(own if isinstance(own, Mapping) else {})
     if need in tuple(PACKAGES):  # it may be anything
         names = _names(PACKAGES[need], packages)
+        if need == "tunnel" and _has_keys(ipv6):
+            names = [*names, *(each for each in _names("wireguard", packages) if each not in names)]
         if need != "tunnel" and _has_sets(ipv6):
             names = [*names, *(each for each in _names("sets", packages) if each not in names)]
         lacking = [each for each in names if not version(each)]
@@ -90,6 +93,13 @@ def missing(need: Any, lookup: Any, pillar: Any, version: Version, python: str) 
 def _has_sets(ipv6: Mapping[str, Any]) -> bool:
     firewall = ipv6.get("firewall")
     return isinstance(firewall, Mapping) and bool(firewall.get("sets"))
+
+
+def _has_keys(ipv6: Mapping[str, Any]) -> bool:
+    """Whether a tunnel has WireGuard as its carrier. The pillar need not be valid."""
+    several = ipv6.get("tunnels")
+    tunnels = [ipv6.get("tunnel"), *(several.values() if isinstance(several, Mapping) else [])]
+    return any(isinstance(each, Mapping) and each.get("carrier") == "wireguard" for each in tunnels)
 
 
 def _answers(names: list[str]) -> dict[str, Any]:

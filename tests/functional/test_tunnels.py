@@ -8,38 +8,18 @@ from typing import Any
 
 import pytest
 
-from ..lab.network import ARGUMENTS, CLIENT6, FOLDER, NAME, OWN_FILE, PUBLISHED, boot, ip, on, reaches, run, world
+from ..lab.network import ARGUMENTS, CLIENT6, FOLDER, NAME, OTHER, OWN_FILE, PUBLISHED, SECOND, TWO
+from ..lab.network import boot, ip, on, reaches, run, second_broker, world
 from .test_formula import EXAMPLE, apply
 
-SECOND = "second"
-TWO: dict[str, Any] = {
-    "endpoint": "192.0.2.66",
-    "address": "2001:db8:66::2/64",
-    "gateway": "2001:db8:66::1",
-    "addresses": ["2001:db8:6666::77/64"],
-    "routing": "source",
-}
-OTHER = "2001:db8:6666::77"
 ROUTED = "2001:470:1f13:f87::/64"
 LAN_HOST = "2001:470:1f13:f87::99"
 FORWARDING = Path("/proc/sys/net/ipv6/conf/all/forwarding")
 
 
-def _broker(mode: str) -> None:
-    """A second broker beside the first one."""
-    on("broker", "ip", "addr", "replace", "192.0.2.66/32", "dev", "lo")
-    ends = ["local", "192.0.2.66", "remote", "46.105.5.1", "ttl", "255"]
-    on("broker", "ip", "tunnel", "add", "he1", "mode", mode, *ends)
-    on("broker", "ip", "link", "set", "he1", "up", "mtu", "1476")
-    on("broker", "ip", "addr", "add", "2001:db8:66::1/64", "dev", "he1", "nodad")
-    on("broker", "ip", "route", "add", "2001:db8:6666::/64", "via", "2001:db8:66::2", "dev", "he1")
-
-
 @pytest.fixture
 def broker(request: pytest.FixtureRequest) -> Iterator[None]:
-    mode = getattr(request, "param", "sit")
-    run("modprobe", "ip_gre" if mode == "gre" else "sit")
-    _broker(mode)
+    second_broker(getattr(request, "param", "sit"))
     yield
     on("broker", "ip", "link", "del", "he1")
 

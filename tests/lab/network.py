@@ -22,6 +22,17 @@ ARGUMENTS = {key: value for key, value in TUNNEL.items() if key != "name"}
 PUBLISHED = "2001:470:1f13:f87::77"
 CLIENT6 = "2001:db8:c::2"
 
+# A tunnel to another broker, which second_broker() makes.
+SECOND = "second"
+TWO: dict[str, Any] = {
+    "endpoint": "192.0.2.66",
+    "address": "2001:db8:66::2/64",
+    "gateway": "2001:db8:66::1",
+    "addresses": ["2001:db8:6666::77/64"],
+    "routing": "source",
+}
+OTHER = "2001:db8:6666::77"
+
 STACKS = "ifupdown, ifupdown2, ifupdown_ng, netplan, networkd, networkmanager, toy"  # with the tests' own
 
 MAIN = Path("/etc/network/interfaces")
@@ -62,6 +73,20 @@ def ip(*words: str) -> Any:
     done = subprocess.run(["ip", "-j", *words], check=False, text=True, capture_output=True)
     assert done.returncode == 0 or "does not exist" in done.stderr, done.stderr
     return [each for each in json.loads(done.stdout or "[]") if each]
+
+
+def second_broker(mode: str) -> None:
+    """A second broker beside the first one, and its end of a tunnel, ``he1``: ``sit``, ``gre`` or ``wireguard``."""
+    run("modprobe", "ip_gre" if mode == "gre" else mode)
+    on("broker", "ip", "addr", "replace", "192.0.2.66/32", "dev", "lo")
+    if mode == "wireguard":
+        on("broker", "ip", "link", "add", "he1", "type", mode)
+    else:
+        ends = ["local", "192.0.2.66", "remote", "46.105.5.1", "ttl", "255"]
+        on("broker", "ip", "tunnel", "add", "he1", "mode", mode, *ends)
+    on("broker", "ip", "link", "set", "he1", "up", "mtu", "1420" if mode == "wireguard" else "1476")
+    on("broker", "ip", "addr", "add", "2001:db8:66::1/64", "dev", "he1", "nodad")
+    on("broker", "ip", "route", "add", "2001:db8:6666::/64", "via", "2001:db8:66::2", "dev", "he1")
 
 
 def index(name: str = NAME) -> int:

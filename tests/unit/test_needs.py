@@ -19,6 +19,7 @@ LOOKUP = {
         "ifupdown": "ifupdown",
         "firewall": ["iptables", "iptables-persistent"],
         "sets": ["ipset", "ipset-persistent"],
+        "wireguard": "wireguard-tools",
         "netaddr": "python3-netaddr",
         "dnspython": "python3-dnspython",
         "lexicon": "python3-lexicon",
@@ -228,3 +229,19 @@ def test_what_this_run_would_install_first(need: str, awaited: list[str], test: 
     done = converge.run("x", change, {converge.AWAITED: awaited}, test)
     later = "; this run installs it first, and only then shows what else changes" if result is None else ""
     assert (done["result"], done["changes"], done["comment"]) == (result, {}, f"there is no such library{later}")
+
+
+def test_wireguard_needs_its_own_program(host: dict[str, str]) -> None:
+    usual = LOOKUP["packages"]["tunnel"]
+    wireguard: dict[str, Any] = {"carrier": "wireguard"}
+    for pillar in ({"tunnel": wireguard}, {"tunnels": {"a": {}, "b": wireguard}}):
+        assert missing(host, "tunnel", pillar)["packages"] == [*usual, "wireguard-tools"]
+        assert "wireguard-tools" not in missing(host, "firewall", pillar)["packages"]
+    others: tuple[Any, ...] = (
+        {"tunnel": {"carrier": "gre"}},
+        {"tunnels": [wireguard]},
+        {"tunnel": "wireguard"},
+        {"tunnel": None},
+    )
+    for other in others:
+        assert missing(host, "tunnel", other)["packages"] == usual
