@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import _dualstack_boot_firewall as boot_firewall
+import _dualstack_boot_native as boot_native
 import _dualstack_boot_parameters as boot_parameters
 import _dualstack_boot_services as boot_services
 import _dualstack_boot_tunnel as boot_tunnel
@@ -51,14 +52,16 @@ def look(ipv6: Mapping[str, Any], known: Known) -> converge.Finding:
 
 def parts(ipv6: Mapping[str, Any], known: Known) -> dict[str, converge.Finding]:
     """
-    The same for each part, for a report: ``tunnel``, or ``tunnels:NAME`` for each of several, ``firewall``, ``sysctl``,
-    ``services``, as far as the pillar has them; and, if it has one, ``kernel``, whether that still has IPv6 then.
+    The same for each part, for a report: ``tunnel``, or ``tunnels:NAME`` for each of several, ``native``, ``firewall``,
+    ``sysctl``, ``services``, as far as the pillar has them; and, if it has one, ``kernel``, whether that still has IPv6
+    then.
 
     ipv6, known
         As for :py:func:`look`.
     """
     tunnels = settings_tunnels.entries(ipv6)
     looks: dict[str, Callable[[], converge.Finding]] = {
+        "native": lambda: boot_native.look(ipv6["native"], known.stacks),
         "firewall": lambda: boot_firewall.look(ipv6, tunnel_stack.networks(known.stacks)),
         "sysctl": lambda: boot_parameters.look(ipv6["sysctl"]),
         "services": lambda: boot_services.look(ipv6["services"], known.services),

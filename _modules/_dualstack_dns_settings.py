@@ -17,6 +17,7 @@ import _dualstack_dns_values as dns_values
 import _dualstack_plugins as plugins
 import _dualstack_proof_rungs as proof_rungs
 import _dualstack_settings as settings_room
+import _dualstack_settings_native as settings_native
 import _dualstack_settings_tunnels as settings_tunnels
 import _dualstack_words as words
 from salt.exceptions import CommandExecutionError, SaltException, SaltInvocationError
@@ -258,7 +259,7 @@ def _from_pillar(key: str, pillar: Mapping[str, Any]) -> dict[str, Any]:
 def address(key: str, pillar: Mapping[str, Any]) -> str | None:
     """
     The address that is published: that of the whole part ``dns``, or that of the tunnel beside it, the
-    first of several.
+    first of several, or else of the hoster's interface.
 
     key
         The key of an entry, ``ipv6:dns`` or ``ipv6:dns:0``.
@@ -268,7 +269,7 @@ def address(key: str, pillar: Mapping[str, Any]) -> str | None:
     Returns it in canonical form; ``None`` if there is none, or if it is no IPv6 address.
     """
     dns = settings_room.at(pillar, settings_room.whole(key))
-    return dns_address.published(dns, settings_tunnels.of(settings_tunnels.beside(pillar, key), None))
+    return dns_address.published(dns, settings_tunnels.of(settings_native.beside(pillar, key), None))
 
 
 def settings(place: str, pillar: Mapping[str, Any], provider: str) -> dict[str, Any]:

@@ -22,11 +22,14 @@ import _dualstack_firewall_managers as firewall_managers
 import _dualstack_firewall_ruleset as firewall_ruleset
 import _dualstack_firewall_wanted as firewall_wanted
 import _dualstack_host_management_settings as host_management_settings
+import _dualstack_native_settings as native_settings
+import _dualstack_pillar_advertised as pillar_advertised
 import _dualstack_pillar_parts as pillar_parts
 import _dualstack_pillar_tunnels as pillar_tunnels
 import _dualstack_plugins as plugins
 import _dualstack_service_settings as service_settings
 import _dualstack_settings as settings
+import _dualstack_settings_native as settings_native
 import _dualstack_settings_tunnels as settings_tunnels
 import _dualstack_transaction_wanted as transaction_wanted
 import _dualstack_tunnel_sit as tunnel_sit
@@ -38,6 +41,7 @@ KEY = "ipv6"  # where the formula has the pillar
 PARTS = {
     "tunnel": "the tunnel's numbers",
     "tunnels": "several tunnels, by the names of their interfaces",
+    "native": "the addresses and the gateway of the hoster",
     "firewall": "the firewall's tables",
     "sysctl": "kernel parameters",
     "services": "services",
@@ -91,8 +95,11 @@ def errors(pillar: Any, known: Known) -> list[str]:
         wrong.update([key] if found else [])
     if "tunnel" in pillar and "tunnels" in pillar:
         problems.append("ipv6:tunnels: there is ipv6:tunnel as well; expected one of the two, with all tunnels in it")
-    elif "dns" in pillar and not wrong & {"tunnel", "tunnels", "dns"}:
-        problems += _address_errors(pillar["dns"], list(settings_tunnels.entries(pillar).values()))
+    elif "dns" in pillar and not wrong & {"tunnel", "tunnels", "native", "dns"}:
+        problems += _address_errors(pillar["dns"], settings_native.holders(pillar))
+    if "native" in pillar and "native" not in wrong:
+        tunnels = list(settings_tunnels.entries(pillar).values())
+        problems += [f"ipv6:native:{each}" for each in native_settings.collisions(pillar["native"], tunnels)]
     return [_short(each) for each in problems]
 
 
@@ -117,6 +124,7 @@ def _said(part: str, value: Any, known: Known) -> list[str]:
     own: dict[str, Callable[[Any], Iterator[str] | list[str]]] = {
         "tunnel": lambda tunnel: tunnel_stack.errors(tunnel, known.stacks),
         "tunnels": lambda tunnels: pillar_tunnels.errors(tunnels, lambda one: tunnel_stack.errors(one, known.stacks)),
+        "native": lambda native: native_settings.errors(native, known.stacks),
         "firewall": firewall_ruleset.errors,
         "services": lambda services: service_settings.errors(services, known.services),
         "dns": lambda dns: dns_settings.errors(dns, known.providers),
@@ -179,7 +187,7 @@ def _short(sentence: str) -> str:
 
 
 def _address_errors(dns: Any, tunnels: list[dict[str, Any]]) -> Iterator[str]:
-    """The published address has to be one of the tunnel's, and the zone of its PTR record has to contain it."""
+    """The published address has to be one of the tunnel's or the hoster's, and in the zone of its PTR record."""
     found = dns_parts.entries(dns)
     place = next((key for key, each in found if each.get("address") is not None), found[0][0])
     address = dns_parts.address(dns)
@@ -190,12 +198,22 @@ def _address_errors(dns: Any, tunnels: list[dict[str, Any]]) -> Iterator[str]:
     else:
         held = [each for tunnel in tunnels for each in settings_tunnels.hosts(tunnel)]
         if address is not None and str(ipaddress.IPv6Address(address)) not in held:
-            whose = "the tunnel's" if len(tunnels) == 1 else "the tunnels'"
-            yield f"{settings.told(place)}:address: {address} is not one of {whose} addresses ({', '.join(held)})"
+            yield (
+                f"{settings.told(place)}:address: {address} is not one of {_whose(tunnels)} addresses "
+                f"({', '.join(held)})"
+            )
             return
     published = dns_address.published(dns, settings_tunnels.of(tunnels, address))
     for key, each in found:
         yield from (f"{settings.told(key)}:ptr:{said}" for said in dns_ptr.address_errors(each.get("ptr"), published))
+
+
+def _whose(holders: list[dict[str, Any]]) -> str:
+    tunnels = [each for each in holders if "endpoint" in each or "id" in each]
+    native = " and the hoster's" if len(holders) > len(tunnels) else ""
+    if not tunnels:
+        return native.removeprefix(" and ")
+    return ("the tunnel's" if len(tunnels) == 1 else "the tunnels'") + native
 
 
 def unsupported(pillar: Any, supported: Mapping[str, list[str]], system: str, release: str) -> list[str]:
@@ -272,6 +290,8 @@ def impossible(pillar: Mapping[str, Any], key: str, cachedir: str) -> list[str]:
     """
     absent = {name: pillar_parts.not_there(name) for name in pillar[key].get("sysctl", {})}
     problems = [f"{key}:sysctl:{name}: {said}" for name, said in absent.items() if said]
+    given, native = pillar[key].get("sysctl") or {}, pillar[key].get("native") or {}
+    problems += [f"{key}:sysctl:{each}" for each in pillar_advertised.lost(given, native.get("interface"))]
     if "firewall" in pillar[key]:
         problems += firewall_wanted.refused(pillar, f"{key}:firewall", cachedir)
     problems = [_short(each) for each in problems]

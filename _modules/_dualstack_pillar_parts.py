@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import _dualstack_pillar_advertised as pillar_advertised
 import _dualstack_service_place as service_place
 import _dualstack_words as words
 
@@ -20,7 +21,7 @@ LONGEST = 150  # characters of a parameter's name that map.jinja accepts
 # Folders whose files all exist from the start, and those with one file for each interface.
 FIXED = re.compile(r"/proc/sys(/net/(core|ipv4|ipv6)(/(conf|neigh)/[^/]+|/icmp|/route)?)?")
 INTERFACES = re.compile(r"/proc/sys/net/ipv[46]/(conf|neigh)")
-PACKAGES = ("ifupdown", "netaddr", "dnspython", "lexicon")
+PACKAGES = ("wireguard", "ifupdown", "netaddr", "dnspython", "lexicon")
 PACKAGE_LISTS = ("tunnel", "firewall", "sets")
 PACKAGE = r"[a-z0-9][a-z0-9+.-]{1,100}"
 SERVICE = r"[A-Za-z0-9][A-Za-z0-9@._:+-]{0,254}"
@@ -52,6 +53,7 @@ def sysctl_errors(parameters: dict[Any, Any]) -> Iterator[str]:
             yield f"{key}: {value!r} is not a value in one line, without blanks at its ends"
         elif not str(value).isascii():  # map.jinja takes no other
             yield f"{key}: {value!r} has characters that are not ASCII"
+    yield from (f"{key}: {said}" for key, said in pillar_advertised.together(parameters))
 
 
 def not_there(key: str) -> str:

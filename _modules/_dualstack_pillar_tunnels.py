@@ -11,6 +11,7 @@ from typing import Any
 import _dualstack_broker_settings as broker_settings
 import _dualstack_settings_tunnels as settings_tunnels
 import _dualstack_tunnel_sit as tunnel_sit
+import _dualstack_tunnel_wireguard as tunnel_wireguard
 
 Check = Callable[[Mapping[str, Any]], list[str]]
 
@@ -55,9 +56,13 @@ def _incomplete(tunnel: Mapping[str, Any]) -> bool:
 def _collisions(tunnel: dict[str, Any], other: dict[str, Any], place: str) -> Iterator[str]:
     """What one host, or its kernel, cannot have twice."""
     locals_ = {tunnel["local"], other["local"]}
-    if (tunnel["endpoint"], tunnel["carrier"]) == (other["endpoint"], other["carrier"]):
+    same = (tunnel["endpoint"], tunnel["carrier"]) == (other["endpoint"], other["carrier"])
+    if same and tunnel["carrier"] != tunnel_wireguard.CARRIER:
         if len(locals_) == 1 or "auto" in locals_:
             yield f"endpoint: {tunnel['endpoint']} is also that of {place}, from the same address; only one is allowed"
+    port, held = ((each.get(tunnel_wireguard.CARRIER) or {}).get("listen_port") for each in (tunnel, other))
+    if port and port == held:
+        yield f"wireguard: listen_port: {port} is also that of {place}; expected another, or 0 for one that is free"
     for address in [each for each in settings_tunnels.hosts(tunnel) if each in settings_tunnels.hosts(other)]:
         key = "address" if address == tunnel["address"].partition("/")[0] else "addresses"
         yield f"{key}: {address} is also an address of {place}"

@@ -21,6 +21,7 @@ import _dualstack_proof_beyond as proof_beyond
 import _dualstack_proof_names as proof_names
 import _dualstack_proof_rungs as proof_rungs
 import _dualstack_settings as settings
+import _dualstack_settings_native as settings_native
 import _dualstack_settings_tunnels as settings_tunnels
 import _dualstack_tunnel_host as tunnel_host
 import _dualstack_tunnel_ladder as tunnel_ladder
@@ -42,6 +43,7 @@ class Asked(NamedTuple):
     addresses: list[str]  # that are published
     beyond: list[str]
     tunnels: list[dict[str, Any]]
+    native: list[dict[str, Any]] = []  # the hoster's interface, if the pillar has it
 
     @property
     def promised(self) -> bool:
@@ -78,7 +80,7 @@ def of(ipv6: Mapping[str, Any], given: Mapping[str, Any] | None = None, place: s
     tunnels = list(settings_tunnels.entries(ipv6).values())
     own = given.get("address")
     try:
-        published = [own] if own is not None else _published(ipv6.get("dns"), tunnels)
+        published = [own] if own is not None else _published(ipv6.get("dns"), settings_native.holders(ipv6))
         addresses = list(dict.fromkeys(str(ipaddress.IPv6Address(str(each))) for each in published))
     except ValueError:
         where = "address" if own is not None else f"{place}dns:address"
@@ -87,11 +89,12 @@ def of(ipv6: Mapping[str, Any], given: Mapping[str, Any] | None = None, place: s
     beyond = given.get("beyond") or (verify.get("beyond") if isinstance(verify, Mapping) else None) or []
     if not isinstance(beyond, (list, tuple)):
         raise SaltInvocationError(f"beyond: expected a list of IPv6 addresses, found {beyond!r}")
-    return Asked(ipv6, addresses, list(beyond), tunnels)
+    native = settings_native.of_part(ipv6.get(settings_native.PART))
+    return Asked(ipv6, addresses, list(beyond), tunnels, native)
 
 
-def _published(dns: Any, tunnels: list[dict[str, Any]]) -> list[Any]:
-    tunnel = settings_tunnels.of(tunnels, None)
+def _published(dns: Any, holders: list[dict[str, Any]]) -> list[Any]:
+    tunnel = settings_tunnels.of(holders, None)
     entries = [entry for _, entry in dns_parts.entries(dns)] or [{}]
     given = [dns_address.published(each, tunnel) or each.get("address") for each in entries]
     return [each for each in given if each is not None]
@@ -109,7 +112,7 @@ def assigned(this: Asked) -> converge.Finding:
         From :py:func:`asked`.
     """
     # Of a tunnel's addresses, all but the source are deprecated by its own state, so that none leaves by them.
-    held = [each for tunnel in this.tunnels for each in settings_tunnels.hosts(tunnel)]
+    held = [each for holder in [*this.tunnels, *this.native] for each in settings_tunnels.hosts(holder)]
     return _each(this, lambda address: proof_address.assigned(address, held))
 
 
@@ -124,7 +127,9 @@ def leaving(this: Asked) -> converge.Finding:
     def look(address: str) -> converge.Finding:
         tunnel = _of(this, address)
         by_tunnel = tunnel is not None and tunnel.get("routing") != "none"
-        return proof_address.leaving(address, this.beyond, str(tunnel["name"]) if tunnel and by_tunnel else None)
+        native = next((each for each in this.native if settings_tunnels.has(each, address)), None)
+        name = tunnel["name"] if tunnel and by_tunnel else native["name"] if native else None
+        return proof_address.leaving(address, this.beyond, name and str(name))
 
     return _each(this, look)
 
@@ -220,7 +225,9 @@ def next_boot(this: Asked, known: pillar_room.Known) -> converge.Finding:
 
 
 def _each(this: Asked, look: Callable[[str], converge.Finding]) -> converge.Finding:
-    return converge.together(map(look, this.addresses), "no address is published: neither dns nor tunnel has one")
+    return converge.together(
+        map(look, this.addresses), "no address is published: neither dns, nor tunnel, nor native has one"
+    )
 
 
 # --------------------------------------------------------------------------------------------------------------

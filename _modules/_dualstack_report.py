@@ -41,6 +41,7 @@ import _dualstack_service_judgement as service_judgement
 import _dualstack_service_place as service_place
 import _dualstack_service_probe_udp as service_probe_udp
 import _dualstack_service_questions as service_questions
+import _dualstack_settings_native as settings_native
 import _dualstack_settings_tunnels as settings_tunnels
 import salt.utils.network
 from salt.exceptions import CommandExecutionError, SaltException, SaltInvocationError
@@ -72,7 +73,8 @@ def of_pillar(ipv6: Any, known: pillar.Known) -> dict[str, Any]:
     tunnels = list(settings_tunnels.entries(ipv6).values())
     tunnel = settings_tunnels.of(tunnels, dns_parts.address(dns)) or ipv6.get("tunnel") or {}
     expected = ipv6.get("services") or {}, tunnel
-    published = dns_address.published(dns, tunnel if isinstance(tunnel, Mapping) else {})
+    holder = tunnel or settings_tunnels.of(settings_native.holders(ipv6), None)
+    published = dns_address.published(dns, holder if isinstance(holder, Mapping) else {})
     if isinstance(dns, Mapping):
         return matrix(*expected, dns.get("names") or [], dns.get("servers") or [], known, published)
     problems = [each for key, entry in dns_parts.entries(dns) for each in _dns_errors(key, entry)]

@@ -101,9 +101,9 @@ def _looks(this: proof_ladder.Asked, known: pillar.Known) -> dict[str, Look]:
     looks: dict[str, Look] = {}
     if this.tunnels:
         looks[proof_rungs.TUNNEL] = lambda: _tunnels(this, known.stacks)
-    if this.tunnels or this.promised:
+    if this.tunnels or this.native or this.promised:
         looks[proof_rungs.ADDRESS] = lambda: proof_ladder.assigned(this)
-    if this.addresses or this.tunnels or this.promised:
+    if this.addresses or this.tunnels or this.native or this.promised:
         looks[proof_rungs.ROUTE] = lambda: proof_ladder.leaving(this)
         looks[proof_rungs.BEYOND] = lambda: _heard(lambda: proof_ladder.reaching(this, known.stacks))
     if this.ipv6:

@@ -51,7 +51,7 @@ def of_pillar(ipv6: Any, known: pillar.Known) -> dict[str, Any]:
     this = report_proof.about(ipv6, found["ipv6"]["address"])
     proof, mail = report_threads.both(
         lambda: report_proof.climb(this, known),
-        lambda: _mail(ipv6, known, this.addresses if this.tunnels or this.promised else []),
+        lambda: _mail(ipv6, known, this.addresses if this.tunnels or this.native or this.promised else []),
     )
     tunnels, unseen = _tunnels(this.tunnels)
     found = {

@@ -19,6 +19,7 @@ import _dualstack_service_place as service_place
 import _dualstack_service_sending as service_sending
 import _dualstack_service_settings as service_settings
 import _dualstack_settings as settings
+import _dualstack_settings_native as settings_native
 import _dualstack_settings_tunnels as settings_tunnels
 from salt.exceptions import SaltInvocationError
 
@@ -122,7 +123,7 @@ def place(pillar: Pillar, key: str | None, address: str | None = None) -> servic
         The IPv6 address that is published, if it is not to be taken from the pillar.
     """
     dns = settings.value_beside(pillar, key, "dns") if key else None
-    tunnel = settings_tunnels.of(settings_tunnels.beside(pillar, key), None) if key else {}
+    tunnel = settings_tunnels.of(settings_native.beside(pillar, key), None) if key else {}
     return service_place.here(dns_parts.names(dns), address or dns_address.published(dns, tunnel))
 
 

@@ -22,6 +22,7 @@ import _dualstack_plugins as plugins
 import _dualstack_service_host as service_host
 import _dualstack_service_place as service_place
 import _dualstack_service_settings as service_settings
+import _dualstack_settings_native as settings_native
 import _dualstack_settings_tunnels as settings_tunnels
 from salt.exceptions import SaltException
 
@@ -174,8 +175,7 @@ def judge(
     owner's own configuration, has none; one whose files cannot be read has a verdict ``files`` that was not tried.
     """
     lookups = mail_ask.Lookups(servers_of(ipv6.get("dns")) if servers is None else servers)
-    tunnels = list(settings_tunnels.entries(ipv6).values())
-    published = dns_address.published(ipv6.get("dns"), settings_tunnels.of(tunnels, None))
+    published = dns_address.published(ipv6.get("dns"), settings_tunnels.of(settings_native.holders(ipv6), None))
     place = service_place.here((), published)
     found = []
     for name, settings in (ipv6.get("services") or {}).items():

@@ -208,7 +208,8 @@ rules() {
   failed "the rules of $3: $said"
 }
 
-# link STEP PART NAME HAD CHANGEABLE UP DOWN: the commands of ip(8) that restore it are in $E.link
+# link STEP PART NAME HAD CHANGEABLE UP DOWN RENDER: the commands of ip(8) that restore it are in $E.link; RENDER, if
+# any, is of one that stays, once its files are as they were
 link() {
   [ "$ROUND" = links ] || return 0
   skipped "$1" "$2" && return 0
@@ -226,6 +227,10 @@ link() {
     is_there "$3" || failed "the interface $3"
   else
     carry_out "$3"
+    [ -z "$8" ] || {
+      again files "$2"
+      timeout -k 1 8 sh -c "$8" >/dev/null 2>&1 || failed "what is rendered for $3"
+    }
   fi
   told="$told $3"
 }

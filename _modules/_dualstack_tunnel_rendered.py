@@ -14,7 +14,8 @@ WAIT = "nmcli --wait 45"  # seconds
 ONLINE = "/lib/systemd/systemd-networkd-wait-online --interface=$1 --timeout=20 --quiet"
 GENERATE = "/usr/libexec/netplan/generate"
 KEYFILE = f"key={KEYFILES}$1.nmconnection"
-RENDER = "; ".join(
+# For an interface of the host's own, which is not made by these files.
+RENDER_LINK = "; ".join(
     (
         "folder=$(mktemp -d) && trap 'rm -rf $folder' EXIT || exit",
         "for each in etc lib run; do [ ! -d /$each/netplan ] || { mkdir $folder/$each && "
@@ -24,11 +25,11 @@ RENDER = "; ".join(
         "$generate --root-dir $folder || exit",
         "take() { if [ -e $folder$1 ]; then mkdir -p ${1%/*} && cp -p $folder$1 $1 && chmod $2 $1; "
         "else rm -f $1; fi; }",
-        "take /run/systemd/network/10-netplan-$1.netdev 644 || exit",
         "take /run/systemd/network/10-netplan-$1.network 644 || exit",
         f"{KEYFILE}; take $key 600 || exit",
     )
 )
+RENDER = f"{RENDER_LINK}; take /run/systemd/network/10-netplan-$1.netdev 644 || exit"
 UP = f"{WAIT} connection load $key && {WAIT} connection up filename $key"
 FORGET = f"! command -v nmcli >/dev/null || {WAIT} connection load $key >/dev/null 2>&1 || :"
 
@@ -81,3 +82,14 @@ def record(name: str) -> list[list[str]]:
     anew = f"{{ ip link del dev $1; {UP}; }}"
     adopted = f"networkctl reload && networkctl reconfigure $1 && {ONLINE}"
     return _shell(f"{RENDER}; if [ -e $key ]; then {anew}; else {adopted}; fi", name)
+
+
+def rendered(name: str) -> list[list[str]]:
+    """
+    The command by which the files of an interface of the host's own are as a boot would render them. The interface
+    itself is left alone: NetworkManager reads its connection again, and does not apply it.
+
+    name
+        What netplan calls the interface.
+    """
+    return _shell(f"{RENDER_LINK}; [ ! -e $key ] || {WAIT} connection load $key", name)

@@ -1,8 +1,9 @@
 """
-Whether those who manage this host, and its name servers, are still reached as they are now when the tunnel has changed.
+Whether those who manage this host, and its name servers, are still reached as they are now when the tunnel, or an
+interface of the hoster's, has changed.
 
-Packets to them must not begin to leave by the tunnel: whoever is connected would never see another answer. Nor may the
-address go at which somebody is connected.
+Packets to them must not begin to leave by it: whoever is connected would never see another answer. Nor may the address
+go at which somebody is connected.
 """
 
 from __future__ import annotations
@@ -21,19 +22,21 @@ Interface = dict[str, Any]  # as tunnel_interface describes it
 Peers = Callable[[], list[host_peers.Peer]]  # not asked for unless something changes: looking for them takes time
 
 
-def check(name: str, live: Interface | None, target: Interface | None, peers: Peers) -> list[str]:
+def check(name: str, live: Interface | None, target: Interface | None, peers: Peers, tunnel: bool = True) -> list[str]:
     """
     Refuse a change that takes a way back.
 
     name
-        The tunnel's interface.
+        The interface.
     live, target
         As it is, and as it is to be; ``None`` for none.
     peers
         Everybody whom this host must not lose.
+    tunnel
+        Whether it is a tunnel, which has other keys that may help.
 
     Returns warnings: what could not be found out. Raises ``CommandExecutionError``, with a line about each who would be
-    lost, which begins with the key of the tunnel that helps, if one does.
+    lost, which begins with the key of the pillar that helps, if one does.
     """
     changes = tunnel_interface.commands(name, live, target)
     found = peers() if changes else []
@@ -48,7 +51,7 @@ def check(name: str, live: Interface | None, target: Interface | None, peers: Pe
     except host_ways.NoCopy as error:
         foreseen, unknown = [host_ways.Foreseen(None, None, known=False)] * len(found), str(error)
     ways = [way if way.known else _presumed(each.flow, name, target) for each, way in zip(found, foreseen)]
-    problems += [_said(*each, name, target) for each in zip(found, ways) if _is_lost(*each, name)]
+    problems += [_said(*each, name, target, tunnel) for each in zip(found, ways) if _is_lost(*each, name)]
     if problems:
         raise CommandExecutionError("\n".join(dict.fromkeys(problems)))
     said = "whether it is still reached as it is now is not known"
@@ -97,7 +100,7 @@ def _hosts(interface: Interface | None) -> list[str]:
     return [each.partition("/")[0] for each in (interface or {"addresses": {}})["addresses"]]
 
 
-def _said(peer: host_peers.Peer, way: host_ways.Foreseen, name: str, target: Interface | None) -> str:
+def _said(peer: host_peers.Peer, way: host_ways.Foreseen, name: str, target: Interface | None, tunnel: bool) -> str:
     now, then = way.now, way.then
     assert now is not None
     lost = f"{peer.who}: packets there leave by {now.interface} from {now.source}, and with this change "
@@ -108,15 +111,16 @@ def _said(peer: host_peers.Peer, way: host_ways.Foreseen, name: str, target: Int
         return lost
     prefix = _prefix_of(peer.flow, target)
     if prefix:
-        return f"address: {lost}: {prefix} says that this whole prefix is at the other end of the tunnel"
+        where = "at the other end of the tunnel" if tunnel else f"at the link of {name}; expected it with /128"
+        return f"address: {lost}: {prefix} says that this whole prefix is {where}"
     metrics = [
         each.get("metric", 0) for each in host_ip.look(["-6", "route", "show", "default"]) if _is_other(each, name)
     ]
     if not metrics:
-        return f"routing: {lost}; expected 'source'"
+        return f"routing: {lost}; expected 'source'" if tunnel else f"gateway: {lost}"
     return (
         f"metric: {lost}: this host has an IPv6 default route of its own, of metric {max(metrics)}, and the least "
-        f"comes first; expected more than {max(metrics)}, or 'routing: source'"
+        f"comes first; expected more than {max(metrics)}{', or ' + repr('routing: source') if tunnel else ''}"
     )
 
 

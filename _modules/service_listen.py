@@ -27,6 +27,7 @@ with _dualstack_rooms.fresh(__file__):
     import _dualstack_service_questions as service_questions
     import _dualstack_service_settings as service_settings
     import _dualstack_settings as settings
+    import _dualstack_settings_native as settings_native
     import _dualstack_settings_tunnels as settings_tunnels
 if TYPE_CHECKING:
     __salt__: dict[str, Any] = {}
@@ -481,5 +482,5 @@ def _published(pillar: str | None, tunnel: str | None) -> str | None:
         return dns_address.published({}, __salt__["he_tunnel.status"](tunnel)["configured"] or {})
     if pillar:
         dns = settings.value_beside(__pillar__, pillar, "dns")
-        return dns_address.published(dns, settings_tunnels.of(settings_tunnels.beside(__pillar__, pillar), None))
+        return dns_address.published(dns, settings_tunnels.of(settings_native.beside(__pillar__, pillar), None))
     return None

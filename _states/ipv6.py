@@ -24,6 +24,12 @@ The pillar ``ipv6``, checked before anything is changed; what the modules need; 
       ipv6.parameter:
         - name: net.ipv4.ip_local_port_range
         - pillar: ipv6:sysctl
+
+    The hoster's IPv6 is configured:
+      ipv6.native:
+        - interface: eth0
+        - address: 2001:db8:1::8/64
+        - gateway: fe80::1
 """
 
 from __future__ import annotations
@@ -296,6 +302,86 @@ def parameter_absent(name: str, config: str | None = None, pillar: str | None = 
     """
     given = {"config": config, "pillar": pillar}
     done: dict[str, Any] = __salt__["ipv6.parameter_absent"](
+        name, **given, test=_test(kwargs), __ended__=_ended(), **kwargs
+    )
+    return done
+
+
+def native(
+    name: str,
+    interface: str | None = None,
+    address: str | None = None,
+    gateway: str | None = None,
+    addresses: list[str] | None = None,
+    metric: int | None = None,
+    source: str | None = None,
+    stack: str | None = None,
+    pillar: str | None = None,
+    **kwargs: Any,
+) -> dict[str, Any]:
+    """
+    An interface has the addresses and the default route by which a hoster routes IPv6 to this host, without a tunnel.
+
+    name
+        The state's name in the report; without ``interface`` and ``pillar``, the interface.
+    interface
+        That at the hoster's network, such as ``eth0``. It has to be up.
+    address
+        An address of this host, with its prefix length: 32 to 64, or 128 for one address.
+    gateway
+        The hoster's router, link-local (``fe80::1``) or global. It may be outside of the prefix: the route is on-link.
+    addresses
+        Further ones, each with its prefix length.
+    metric
+        Of the default route, 1 to 4294967295. Without, one that is there may have any; else it gets 1024.
+    source
+        The address that outgoing connections use; all others are then marked as deprecated. Without, that stays.
+    stack
+        Which network stack configures the interface, such as ``ifupdown``; ``auto``, the default, detects it.
+    pillar
+        The key of the pillar for settings that are not given here: ``ipv6:native``.
+
+    Only these are compared, and changed: the link, its other addresses and its other routes stay as they are. What is
+    in files of others already is not written again; what says otherwise there is refused, with its line. The files are
+    for the next boot: what differs live is changed with ip(8), and the network stack is not told.
+
+    Source: :rfc:`4291`, section 2; ip-route(8), ``onlink``.
+    """
+    return __salt__["ipv6.native"](
+        name,
+        interface=interface,
+        address=address,
+        gateway=gateway,
+        addresses=addresses,
+        metric=metric,
+        source=source,
+        stack=stack,
+        pillar=pillar,
+        test=_test(kwargs),
+        __ended__=_ended(),
+        **kwargs,
+    )
+
+
+def native_absent(
+    name: str, interface: str | None = None, stack: str | None = None, pillar: str | None = None, **kwargs: Any
+) -> dict[str, Any]:
+    """
+    Nothing is left of what ``ipv6.native`` has configured: its file, and the addresses and the route in it.
+
+    name
+        The state's name in the report; without ``interface`` and ``pillar``, the interface.
+    interface
+        The interface.
+    stack
+        Which network stack configures the interface; ``auto``, the default, detects it.
+    pillar
+        The key of the pillar, ``ipv6:native``. Its ``interface`` and ``stack`` are used.
+
+    What others have configured stays, even if it is the same.
+    """
+    given = {"interface": interface, "stack": stack, "pillar": pillar}
+    done: dict[str, Any] = __salt__["ipv6.native_absent"](
         name, **given, test=_test(kwargs), __ended__=_ended(), **kwargs
     )
     return done

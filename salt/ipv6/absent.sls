@@ -40,6 +40,18 @@ The tunnel{{ tunnel.of }} is gone:
 {%-   endfor %}
 {%- endfor %}
 
+{%- if "native" in ipv6 %}
+
+What this formula has configured of the hoster's IPv6 is gone:
+  ipv6.native_absent:
+    - pillar: ipv6:native
+    - require:
+      - The pillar ipv6 makes sense
+{%-   for each in records %}
+      - The AAAA records are withdrawn{{ each.of }}
+{%-   endfor %}
+{%- endif %}
+
 {%- set file = ipv6.get("lookup", {}).get("sysctl_file") %}
 {%- for key in ipv6.get("sysctl", {}) %}
 

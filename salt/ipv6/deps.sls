@@ -11,9 +11,10 @@ include: [ipv6.pillar]
   "dns": "What DNS needs is installed",
 } %}
 {%- set needed = ["netaddr"] if ipv6 else [] %}
-{%- do tunnels and needed.append("tunnel") %}
+{%- do (tunnels or "native" in ipv6) and needed.append("tunnel") %}
 {%- do needed.extend(("firewall", "dns") | select("in", ipv6)) %}
-{%- do "ifupdown" in tunnels | map(attribute="tunnel.stack", default="") and needed.append("ifupdown") %}
+{%- set stacks = tunnels | map(attribute="tunnel.stack", default="") | list + [ipv6.get("native", {}).get("stack")] %}
+{%- do "ifupdown" in stacks and needed.append("ifupdown") %}
 
 {%- for need, state in needs.items() if need in needed %}
 

@@ -5,6 +5,7 @@ include:
   - ipv6.sysctl
   - ipv6.firewall
   - ipv6.tunnel
+  - ipv6.native
   - ipv6.services
   - ipv6.verify
   - ipv6.dns

@@ -1,11 +1,5 @@
 {#- Brings the tunnel up, or each of several, now and at every boot. -#}
-{%- from "ipv6/map.jinja" import ipv6, tunnels with context %}
-
-{#- Parameters without which the tunnel's interface would have no IPv6. #}
-{%- set switches = [] %}
-{%- for key, value in ipv6.get("sysctl", {}).items() if key.endswith(".disable_ipv6") %}
-{%-   do switches.append((key ~ " is " ~ value)[:200]) %}
-{%- endfor %}
+{%- from "ipv6/map.jinja" import ipv6, switches, tunnels with context %}
 
 include: {{ (["ipv6.pillar", "ipv6.deps"] + (["ipv6.sysctl"] if switches else []) + ["ipv6.firewall"]) | json }}
 

@@ -7,10 +7,11 @@
 {%- from "ipv6/map.jinja" import ipv6, tunnels with context %}
 {%- set rungs = {} %}
 
-include: [ipv6.pillar, ipv6.sysctl, ipv6.firewall, ipv6.tunnel, ipv6.services]
+include: [ipv6.pillar, ipv6.sysctl, ipv6.firewall, ipv6.tunnel, ipv6.native, ipv6.services]
 
 {#- The rungs of each tunnel wait for one another; whether somebody beyond answers is asked of the published address below,
-    and where there are several tunnels, of each one's own. #}
+    and where that may be another's, since there are several tunnels or the hoster's IPv6, of each one's own. #}
+{%- set several = tunnels | length > 1 or "native" in ipv6 %}
 {%- set last = [] %}
 {%- for each in tunnels %}
 {%-   set chain = {
@@ -19,7 +20,7 @@ include: [ipv6.pillar, ipv6.sysctl, ipv6.firewall, ipv6.tunnel, ipv6.services]
         "IPv4 reaches the broker" ~ (" of" ~ each.of if each.of else ""): "underlaid",
         "The broker answers through the tunnel" ~ each.of: "answering",
       } %}
-{%-   do each.of and chain.update({"Somebody beyond answers through the tunnel" ~ each.of: "reaching"}) %}
+{%-   do (each.of or several) and chain.update({"Somebody beyond answers through the tunnel" ~ each.of: "reaching"}) %}
 {%-   set before = ["The tunnel" ~ each.of ~ " is up", "This host can still be managed"] %}
 {%-   for rung, look in chain.items() if look != "answering" or each.tunnel.get("gateway") is not none or each.tunnel.get("id") %}
 
@@ -34,7 +35,7 @@ include: [ipv6.pillar, ipv6.sysctl, ipv6.firewall, ipv6.tunnel, ipv6.services]
 {%-   do last.append(before[0]) %}
 {%- endfor %}
 
-{%- if tunnels or "dns" in ipv6 %}
+{%- if tunnels or "native" in ipv6 or "dns" in ipv6 %}
 
 The published address is on this host:
   ipv6.assigned:
@@ -45,6 +46,9 @@ The published address is on this host:
 {%-   for each in tunnels %}
       - The tunnel{{ each.of }} is up
 {%-   endfor %}
+{%-   if "native" in ipv6 %}
+      - The hoster's IPv6 is up
+{%-   endif %}
 
 What comes from the published address leaves for the IPv6 internet:
   ipv6.leaving:
@@ -57,7 +61,7 @@ Somebody beyond answers to the published address:
     - pillar: ipv6
     - require:
       - What comes from the published address leaves for the IPv6 internet
-{%-   for rung in last if last | length == 1 %}
+{%-   for rung in last if not several %}
       - {{ rung }}
 {%-   endfor %}
 
@@ -93,9 +97,12 @@ The firewall does what is expected of it:
 {%-   for each in tunnels %}
       - The tunnel{{ each.of }} is up
 {%-   endfor %}
+{%-   if "native" in ipv6 %}
+      - The hoster's IPv6 is up
+{%-   endif %}
 {%- endfor %}
 
-{%- if tunnels or ipv6.get("firewall") or ipv6.get("sysctl") or ipv6.get("services") %}
+{%- if tunnels or ipv6.get("native") or ipv6.get("firewall") or ipv6.get("sysctl") or ipv6.get("services") %}
 {%-   do rungs.update({"The next boot comes up the same": "next boot"}) %}
 
 The next boot comes up the same:

@@ -7,6 +7,7 @@ import copy
 import multiprocessing
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -433,6 +434,27 @@ def test_an_interface_is_not_gone_since_nobody_says_that_it_is_there() -> None:
         assert report().endswith("not everything is as it was")
     finally:
         netfilter.run("ip", "link", "del", "he-ipv6")
+
+
+def test_what_is_rendered_for_a_link_that_stays_is_made_of_the_old_files(folder: Path) -> None:
+    file, rendered = folder / "it's.yaml", folder / "rendered"
+    file.write_text("old\n")
+    netfilter.run("ip", "link", "add", "eth7", "type", "veth", "peer", "name", "far")
+    try:
+        render = shlex.join(["sh", "-c", 'cp -- "$1" "$2"', "render", str(file), str(rendered)])
+        words = ("link", "eth7", "yes", "yes", ":", ":", render)
+        image = transaction_journal.Image(words, {"link": "ip link set dev eth7 mtu 1400\n"})
+
+        def act() -> None:
+            netfilter.run("ip", "link", "set", "dev", "eth7", "mtu", "1300")
+            rendered.write_text(file.read_text())
+
+        killed(in_run(change(file, "new\n", act)._replace(before=lambda _: [image])))
+        assert (file.read_text(), rendered.read_text()) == ("old\n", "old\n")
+        assert "mtu 1400" in subprocess.check_output(["ip", "link", "show", "dev", "eth7"], text=True)
+        assert report().endswith("everything is as it was")
+    finally:
+        netfilter.run("ip", "link", "del", "eth7")
 
 
 def test_a_step_that_cannot_be_read_is_told_and_the_others_are_taken(folder: Path) -> None:

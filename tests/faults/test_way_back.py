@@ -16,6 +16,7 @@ from typing import Any
 import _dualstack_host_management as host_management
 import _dualstack_host_peers as host_peers
 import _dualstack_host_ways as host_ways
+import _dualstack_native_interface as native_interface
 import _dualstack_tunnel_host as tunnel_host
 import _dualstack_tunnel_interface as tunnel_interface
 import _dualstack_tunnel_sit as tunnel_sit
@@ -112,7 +113,7 @@ def _network() -> Iterator[None]:
     Path("/proc/sys/net/ipv6/conf/default/accept_dad").write_text("0")  # an address can be used at once
     make(*wire("eth9"))
     yield
-    for name in ("eth9", NAME):
+    for name in ("eth8", "eth9", NAME):
         subprocess.run(["ip", "link", "del", name], capture_output=True, check=False)
     for words in (["-6", "route", "flush", "table", "77"], ["-6", "route", "flush", "type", "unreachable"]):
         subprocess.run(["ip", *words], capture_output=True, check=False)
@@ -394,3 +395,43 @@ def test_an_unshare_that_lies_changes_nothing(peers: Any, shadows: Path) -> None
     (shadows / "unshare").write_text('#!/bin/sh\nshift; exec "$@"\n')
     (shadows / "unshare").chmod(0o755)
     assert "it has made no network namespace" in refused(peers(SSH), interface())[0]
+
+
+def hosters(metric: int = 1024, address: str = "2001:db8:8::8/64") -> dict[str, Any]:
+    """What a hoster's network declares of eth8."""
+    view = {"addresses": {address: "preferred"}, "routes": [f"default via fe80::1 metric {metric}"]}
+    return native_interface.interface({"mtu": 1500}, view)
+
+
+def test_an_interface_that_is_no_tunnel_is_told_by_its_own_keys(peers: Any) -> None:
+    make(*HOSTS["a default route that a router announced"], *wire("eth8"))
+    bare = native_interface.interface({"mtu": 1500}, {"addresses": {}, "routes": []})
+    lost = (
+        f"{SSH.why}: packets there leave by eth9 from {OWN}, and with this change they would leave by eth8 from {OWN}"
+    )
+    own = "this host has an IPv6 default route of its own, of metric 2048, and the least comes first"
+    for target, said in (
+        (hosters(), f"metric: {lost}: {own}; expected more than 2048"),
+        (
+            hosters(4096, "2001:db8:77::8/48"),
+            f"address: {lost}: 2001:db8:77::8/48 says that this whole prefix is at the link of eth8; expected it with "
+            "/128",
+        ),
+    ):
+        with pytest.raises(CommandExecutionError) as raised:
+            tunnel_way_back.check("eth8", bare, target, peers(SSH), tunnel=False)
+        assert str(raised.value) == said
+    for helps in (hosters(4096), hosters(4096, "2001:db8:77::8/128")):
+        assert tunnel_way_back.check("eth8", bare, helps, peers(SSH), tunnel=False) == []
+    make("ip -6 route del default", "ip -6 route add 2001:db8:70::/44 via fe80::1 dev eth9")
+    assert tunnel_way_back.check("eth8", bare, hosters(), peers(SSH), tunnel=False) == []
+
+
+def test_whoever_is_connected_to_the_hosters_address_keeps_it(peers: Any) -> None:
+    make(*HOSTS["a default route that a router announced"])
+    link = {"mtu": 1500}
+    held = {"addresses": {f"{OWN}/64": "preferred"}, "routes": ["default via fe80::1 metric 2048"]}
+    live = native_interface.interface(link, held)
+    bare = native_interface.interface(link, {"addresses": {}, "routes": []})
+    with pytest.raises(CommandExecutionError, match=f"^address: {OWN} on eth9 would go, and {SSH.why} is connected"):
+        tunnel_way_back.check("eth9", live, bare, peers(SSH), tunnel=False)

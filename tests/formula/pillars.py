@@ -17,6 +17,15 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 EXAMPLE: dict[str, Any] = yaml.safe_load((REPOSITORY / "pillar.example").read_text())["ipv6"]
 GOOD: dict[str, Any] = {
     **EXAMPLE,
+    "native": {
+        "interface": "eth0",
+        "address": "2001:db8:1::8/64",
+        "gateway": "fe80::1",
+        "addresses": ["2001:db8:1::9/128"],
+        "metric": 2048,
+        "source": "2001:db8:1::8",
+        "stack": "auto",
+    },
     "sysctl_except": ["vsftpd"],
     "verify": {"beyond": ["2001:4860:4860::8888"], "prober": "prober.example.org"},
     "dns": {

@@ -26,7 +26,7 @@ FINE: dict[str, set[str]] = {
     **dict.fromkeys(("lookup", "lookup:packages", "services:dovecot:protocols"), EMPTY_MAPPING),
     **dict.fromkeys(("firewall:preserve", "firewall:expect", "sysctl_except", "verify:beyond"), EMPTY_LIST),
     **dict.fromkeys(("manage:allow", "manage:ignore"), EMPTY_LIST),
-    **dict.fromkeys(("manage", "confirm", "firewall:sets"), EMPTY_MAPPING),
+    **dict.fromkeys(("manage", "confirm", "firewall:sets", "tunnel:wireguard"), EMPTY_MAPPING),
     **dict.fromkeys(("services:postfix:mynetworks", "dns:servers"), EMPTY_LIST),
     **dict.fromkeys(
         [f"firewall:tables:filter:{each}" for each in ("INPUT", "FORWARD", "OUTPUT")], {"a list", "a mapping"}
@@ -36,6 +36,7 @@ FINE: dict[str, set[str]] = {
     "firewall:tables:filter:INPUT:rules:50-services": EMPTY_LIST,
     "tunnel:addresses": EMPTY_LIST,  # but then the source is none of them
     "tunnel:routed": EMPTY_LIST,
+    "native:addresses": EMPTY_LIST,
     # A service without settings has the defaults.
     **dict.fromkeys(
         [f"services:{each}" for each in ("apache2", "dovecot", "postfix", "ejabberd")], {"nothing", "a mapping"}
@@ -115,6 +116,7 @@ def test_a_misspelt_key_is_refused_at_every_level(modules: Any) -> None:
 
 def test_what_has_no_default_has_to_be_there(modules: Any) -> None:
     required: list[Place] = [("tunnel", each) for each in ("endpoint", "address", "gateway")]
+    required += [("native", each) for each in ("interface", "address", "gateway")]
     required += [("firewall", "tables"), ("firewall", "expect", 0, "to"), ("firewall", "expect", 0, "verdict")]
     required += [("dns", "provider"), ("dns", "names"), ("dns", "command"), ("dns", "command", "publish")]
     for place in required:
@@ -137,12 +139,17 @@ WRONG: list[tuple[Place, list[Any]]] = [
     (("tunnel", "addresses"), [["2001:470:1f13:f87::77/64", "2001:470:1f13:f87::77/64"]]),
     (("tunnel", "source"), ["2001:470:1f13:f87::77/64", "2001:db8::1", "46.105.5.1"]),
     (("tunnel", "ttl"), [0, 256, "255", 64.0]),
+    (("native", "address"), ["2001:db8:1::8", "2001:db8:1::8/16", "fe80::8/64", "fd00::8/64", "192.0.2.1/24"]),
+    (("native", "gateway"), ["fe80::1%eth0", "ff02::1", "::", "192.0.2.1", "2001:db8:1::8"]),
+    (("native", "interface"), ["lo", "all", "eth0:1", "-eth0", "a-name-of-16-char", "he-ipv6"]),
     (("tunnel", "mtu"), [1279, 65516, "1480"]),
     (("tunnel", "metric"), [0, 4294967296, "1024"]),
     (("tunnel", "name"), ["a-name-of-sixteen", "sit0", "all", "he ipv6", "../he", "-he", "he%d", "hé"]),
     (("tunnel", "routing"), ["Default", "yes", "::/0"]),
     (("tunnel", "stack"), ["systemd", "if up", "ifupdown "]),
-    (("tunnel", "carrier"), ["GRE", "6in4", "wireguard", ["sit"]]),
+    (("tunnel", "dev"), ["he-ipv6", "lo", "all", "a-name-of-sixteen", "eth 1", "-eth1", 1, ["eth1"]]),
+    (("tunnel", "carrier"), ["GRE", "6in4", "WireGuard", ["sit"]]),
+    (("tunnel", "wireguard"), ["x", ["::/0"], {"port": 51820}, {"private_key": "x"}]),
     (
         ("tunnel", "routed"),
         ["2001:470:1f13:f87::77/64", "2001:470:1f13:f87::", "2001:db8::/32", "0::/0", "192.0.2.0/24"],

@@ -36,7 +36,7 @@ BROKEN: dict[str, tuple[Any, str]] = {
     "no-tunnel": ({"tunnel": 5}, "ipv6:tunnel: expected a mapping"),
     "null-tunnel": ({"tunnel": None}, "ipv6:tunnel: expected a mapping"),
     "part": ({**EXAMPLE, "tunel": {}}, "ipv6:tunel: unknown key"),
-    "no-mapping": (["tunnel"], "ipv6: expected a mapping with the parts tunnel, tunnels, firewall, sysctl"),
+    "no-mapping": (["tunnel"], "ipv6: expected a mapping with the parts tunnel, tunnels, native, firewall, sysctl"),
     "sysctl-type": ({**EXAMPLE, "sysctl": ["x"]}, "ipv6:sysctl: expected a mapping"),
     "sysctl-bool": (
         {**EXAMPLE, "sysctl": {"net.ipv6.bindv6only": True}},

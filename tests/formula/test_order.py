@@ -20,11 +20,13 @@ NETADDR = "netaddr is there for the Python that runs Salt"
 UNHARMED, LISTENERS = "No service is harmed by the kernel's default for listeners", "net.ipv6.bindv6only is 1"
 END = "This host can still be managed"
 FIREWALL, TUNNEL, PROVEN = "The firewall is up", "The tunnel is up", "IPv6 is proven"
+NATIVE, NATIVE_GONE = "The hoster's IPv6 is up", "What this formula has configured of the hoster's IPv6 is gone"
 RUNGS = [
     "The tunnel is as it is configured",
     "Packets leave by the tunnel",
     "IPv4 reaches the broker",
     "The broker answers through the tunnel",
+    "Somebody beyond answers through the tunnel",  # beside another one, or the hoster's IPv6
 ]
 ADDRESS = [
     "The published address is on this host",
@@ -48,14 +50,15 @@ BEFORE: dict[str, set[str]] = {
     LISTENERS: {UNHARMED},
     FIREWALL: {FIREWALL_TOOLS},
     TUNNEL: {TUNNEL_TOOLS, IFUPDOWN, FIREWALL},
+    NATIVE: {TUNNEL_TOOLS, FIREWALL},
     **dict.fromkeys(LISTEN, {LISTENERS, FIREWALL}),
     **dict(zip(RUNGS, ({each} for each in [TUNNEL, *RUNGS]))),
     RUNGS[0]: {TUNNEL, END},
-    ADDRESS[0]: {TUNNEL, END},
+    ADDRESS[0]: {TUNNEL, NATIVE, END},
     ADDRESS[1]: {ADDRESS[0]},
-    ADDRESS[2]: {ADDRESS[1], RUNGS[-1]},
+    ADDRESS[2]: {ADDRESS[1]},
     EXPECTED: {FIREWALL, END},
-    **dict.fromkeys(ANSWER, {TUNNEL, END}),  # what could not be converged is looked at as it is
+    **dict.fromkeys(ANSWER, {TUNNEL, NATIVE, END}),  # what could not be converged is looked at as it is
     **dict.fromkeys((BOOT, LEADING), {PILLAR, END}),
     PROVEN: {PILLAR},  # the proof is a matter of the outcomes, not of requisites
     OUTSIDE: {*RUNGS, *ADDRESS, EXPECTED, *ANSWER, BOOT, LEADING},
@@ -63,6 +66,7 @@ BEFORE: dict[str, set[str]] = {
     SENDS: {PUBLISHED, "postfix listens on both families"},
     WITHDRAWN: {DNS_TOOLS},
     GONE: {WITHDRAWN},
+    NATIVE_GONE: {WITHDRAWN},
     "net.ipv6.bindv6only is not set at boot": {PILLAR},
 }
 DOES = {
@@ -73,10 +77,11 @@ DOES = {
     LISTENERS: ("ipv6.parameter", "ipv6:sysctl"),
     FIREWALL: ("dualstack_iptables.ruleset", "ipv6:firewall"),
     TUNNEL: ("he_tunnel.present", "ipv6:tunnel"),
+    NATIVE: ("ipv6.native", "ipv6:native"),
     **dict.fromkeys(LISTEN, ("service_listen.dual_stack", "ipv6:services")),
     **{
         rung: (f"he_tunnel.{does}", "ipv6:tunnel")
-        for rung, does in zip(RUNGS, ("live", "routed", "underlaid", "answering"))
+        for rung, does in zip(RUNGS, ("live", "routed", "underlaid", "answering", "reaching"))
     },
     **{rung: (f"ipv6.{does}", "ipv6") for rung, does in zip(ADDRESS, ("assigned", "leaving", "reaching"))},
     BOOT: ("ipv6.next_boot", "ipv6"),
@@ -92,6 +97,7 @@ UNDOES = {
     **{each: DOES[each] for each in (PILLAR, END, TUNNEL_TOOLS, IFUPDOWN, FIREWALL_TOOLS, DNS_TOOLS, NETADDR)},
     WITHDRAWN: ("aaaa.withdrawn", "ipv6:dns"),
     GONE: ("he_tunnel.absent", "ipv6:tunnel"),
+    NATIVE_GONE: ("ipv6.native_absent", "ipv6:native"),
     "net.ipv6.bindv6only is not set at boot": ("ipv6.parameter_absent", "ipv6:sysctl"),
 }
 
@@ -166,7 +172,7 @@ def test_one_after_the_other(modules: Any, whole: dict[str, Any]) -> None:
     order = [each["__id__"] for each in compiled(modules, "ipv6", whole)]
     assert order[0] == PILLAR
     assert order[-3:] == [PUBLISHED, SENDS, END]
-    places = [order.index(each) for each in (NETADDR, LISTENERS, FIREWALL, TUNNEL, LISTEN[0], RUNGS[0], PROVEN)]
+    places = [order.index(each) for each in (NETADDR, LISTENERS, FIREWALL, TUNNEL, NATIVE, LISTEN[0], RUNGS[0], PROVEN)]
     assert places == sorted(places)
     (proof,) = (each for each in compiled(modules, "ipv6", whole) if each["__id__"] == PROVEN)
     assert set(proof["rungs"]) == {*RUNGS, *ADDRESS, EXPECTED, *ANSWER, BOOT, LEADING, OUTSIDE}
@@ -219,6 +225,14 @@ def test_only_what_the_pillar_has_is_managed(modules: Any, whole: dict[str, Any]
         *(PILLAR, TUNNEL_TOOLS, NETADDR, TUNNEL, *RUNGS[:3], *ADDRESS, *last),
     ]
     assert ids({"tunnel": tunnel}, "ipv6.absent") == [PILLAR, GONE]
+    alone = waits(compiled(modules, "ipv6", {"tunnel": whole["tunnel"]}))
+    assert RUNGS[-1] not in alone and alone[ADDRESS[2]] >= {*RUNGS[:-1], ADDRESS[1]}, "its address is the published one"
+    native = {"native": whole["native"]}
+    assert ids(native) == [PILLAR, TUNNEL_TOOLS, NETADDR, NATIVE, *ADDRESS, *last]
+    assert ids(native, "ipv6.absent") == [PILLAR, NATIVE_GONE]
+    by_name = {"native": {**whole["native"], "stack": "ifupdown"}, "sysctl": {"net.ipv6.conf.all.disable_ipv6": 0}}
+    switched = waits(compiled(modules, "ipv6", by_name))[NATIVE]
+    assert switched >= {IFUPDOWN, "net.ipv6.conf.all.disable_ipv6 is 0"}
 
 
 def test_each_of_several_tunnels_has_its_states(modules: Any, whole: dict[str, Any]) -> None:

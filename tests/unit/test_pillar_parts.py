@@ -234,7 +234,7 @@ def test_a_long_value_does_not_make_a_long_sentence() -> None:
 
 
 def test_what_is_no_pillar_at_all() -> None:
-    parts = "tunnel, tunnels, firewall, sysctl, services, verify, dns"
+    parts = "tunnel, tunnels, native, firewall, sysctl, services, verify, dns"
     assert pillar.errors(["x"], KNOWN) == [f"ipv6: expected a mapping with the parts {parts}, found ['x']"]
     assert pillar.errors({"sysctl_exept": []}, KNOWN) == ["ipv6:sysctl_exept: unknown key; did you mean sysctl_except?"]
 
@@ -261,7 +261,7 @@ def test_a_key_of_the_pillar_that_is_wrong() -> None:
     assert checked({}, key=5) == (False, "pillar: expected a key of the pillar, such as ipv6, found a whole number")
     none = "there is no such pillar for this host; an empty one, {}, manages nothing"
     assert checked({}, key="ipv7") == (False, f"ipv7: {none}")
-    parts = "tunnel, tunnels, firewall, sysctl, services, verify, dns"
+    parts = "tunnel, tunnels, native, firewall, sysctl, services, verify, dns"
     assert checked("s3cret", key="other") == (False, f"other: expected a mapping with the parts {parts}, found text")
 
 

@@ -181,3 +181,18 @@ def test_what_a_broker_knows_is_compared_once_it_is_known() -> None:
     known = {**wired, **{key: ONE[key] for key in ("endpoint", "address", "gateway")}}
     found = pillar.errors({"tunnels": {"he-ipv6": ONE, "second": known}}, KNOWN)
     assert [each.split(": ")[0] for each in found] == [f"ipv6:tunnels:second:{key}" for key in ("endpoint", "address")]
+
+
+def test_two_peers_at_one_port_of_this_host_are_refused() -> None:
+    key = "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="
+    part = {"public_key": key, "private_key_file": "/etc/wireguard/own.key", "listen_port": 51820}
+
+    def said(port: int) -> list[str]:
+        two = {"carrier": "wireguard", "wireguard": {**part, "listen_port": port}}
+        return errors(two, carrier="wireguard", local="auto", wireguard=part)
+
+    assert said(51820) == [
+        f"ipv6:tunnels:second:wireguard: listen_port: 51820 is also that of {FIRST}; expected another, or 0 for one "
+        "that is free"
+    ]
+    assert said(51821) == said(0) == []
