@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import signal
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 import salt.state
+import salt.utils.entrypoints
 from saltfactories.utils.functional import Loaders
 
 from .lab.replay import *  # noqa: F401, F403  # the hooks
@@ -20,6 +22,9 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 # Salt's log handlers outlive pytest's streams.
 logging.raiseExceptions = False
+
+# For each run of states, Salt asks every installed package for its extensions. None is installed within this process.
+salt.utils.entrypoints.iter_entry_points = functools.lru_cache(None)(salt.utils.entrypoints.iter_entry_points)
 
 # A shell ignores Ctrl-C on behalf of what it starts in the background, nohup(1) a terminal that goes away, and Python
 # inherits that; some tests send them.

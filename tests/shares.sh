@@ -8,6 +8,8 @@ declare -A weights=(
   [tests/functional/test_rollback.py]=2
   [tests/lab/test_drift.py]=9
   [tests/lab/test_firewall.py]=6
+  [tests/lab/test_master.py]=20
+  [tests/lab/test_salt_ssh.py]=9
   [tests/formula/test_malformed_pillars.py]=30
   [tests/formula/test_sysctl_faults.py]=60
   [tests/integration/test_confirm.py]=80
@@ -41,7 +43,8 @@ declare -A weights=(
   [tests/services/test_audit.py]=3
   [tests/faults/test_restorer.py]=4
   [tests/faults/test_transaction.py]=10
-  [tests/stacks/test_stacks.py]=40
+  [tests/stacks/test_native.py]=22
+  [tests/stacks/test_stacks.py]=46
 )
 
 # paths NUMBER FOLDER...: what of these folders the release with this number runs. The formula, the ways in and the lab
@@ -59,7 +62,7 @@ paths() {
         */test_malformed_pillars.py | */test_sysctl_*.py | */test_zones.py) ;;
         */test_confirm*.py | */test_rollout.py | */test_prober.py | */test_gitfs.py) ;;
         */test_gate*.py | */test_managers.py | */test_guest.py | */test_orchestration.py) ;;
-        tests/lab/test_drift.py | tests/lab/test_firewall.py) ;;
+        tests/lab/test_drift.py | tests/lab/test_firewall.py | tests/lab/test_master.py | tests/lab/test_salt_ssh.py) ;;
         tests/formula/* | tests/lab/* | tests/integration/*) echo "$file" && continue ;;
       esac
       least=0

@@ -544,7 +544,7 @@ def test_a_unit_and_a_script_of_the_administrators(modules: Any) -> None:
 def test_a_line_of_wireguard(modules: Any) -> None:
     comes_up(modules, TABLES)
     folder = Path("/etc/wireguard")
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     text = "[Interface]\nPrivateKey = secret\nPostUp = iptables -A FORWARD -i %i -j ACCEPT; iptables -t nat -L\n"
     (folder / "wg0.conf").write_text(text)
     assert look(TABLES).holds is True  # not started
