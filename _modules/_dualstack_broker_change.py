@@ -89,7 +89,7 @@ def own_address(tunnel: Mapping[str, Any]) -> str:
     local = tunnel.get("local") or "auto"
     if local != "auto":
         return str(local)
-    source = tunnel_host.route_to(tunnel["endpoint"]).get("prefsrc")
+    source = tunnel_host.route_to(tunnel["endpoint"], dev=tunnel.get("dev")).get("prefsrc")
     if not source:
         raise CommandExecutionError(f"local: the route to {tunnel['endpoint']} has no source address; give one")
     return str(source)

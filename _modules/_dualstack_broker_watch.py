@@ -106,9 +106,10 @@ def _local(declared: Mapping[str, Any], live: Any) -> Facts:
     """The IPv4 address that the tunnel's packets come from, and whether this host has it."""
     local = live["link"]["local"] if live else declared.get("local") or "any"
     endpoint = live["link"]["endpoint"] if live else declared.get("endpoint") or "any"
+    dev = live["link"].get("dev") if live else declared.get("dev")
     try:
         if local in ("any", "auto"):
-            local = None if endpoint == "any" else tunnel_host.route_to(endpoint).get("prefsrc")
+            local = None if endpoint == "any" else tunnel_host.route_to(endpoint, dev=dev).get("prefsrc")
         return {"local": local, "assigned": tunnel_host.assigned(local) if local else None}
     except (CommandExecutionError, host_ip.Nothing):
         return {}

@@ -53,6 +53,7 @@ class AboutStack(_AboutStack, total=False):
     mode: int  # the permissions of such a file; by default 0644
     words: list[str]  # of its files that are about tunnels, and no secrets: they are shown in changes
     carriers: list[str]  # the kinds of tunnels that it can make; by default sit alone
+    binds: bool  # whether it can bind a tunnel to an underlay device, `dev`; by default not
     offers: list[str]  # the functions of it that not every plug-in has
     unit: str | list[str]  # of systemd, that has to run for the stack to do anything; or several, one of which has to
     evidence: list[str]  # patterns of the files by which `has` judges: they show what the stack has up now
@@ -113,6 +114,24 @@ class Stack(Protocol):
         """
         All tunnels of whatever name and kind in the host's files: `name`, `kind` (sit, gre, 6to4, ...), `endpoint`,
         `local` (`any` where it is not given), `place` (`path, line 7`), and whether the file is `ours`.
+        """
+
+    def native_read(self, native: dict[str, Any], host: dict[str, str]) -> list[dict[str, Any]]:
+        """
+        What the files say about the IPv6 of an interface of the host's own (its `interface`, `index`): an `address` or
+        a `gateway`, empty for the other, its `place`, and whether the file is `ours`. The host's files, and the
+        evidence.
+        """
+
+    def native_files(self, native: dict[str, Any], host: dict[str, str]) -> Mapping[str, str | None]:
+        """
+        The files that change to give it the `addresses` and the `gateway` (empty: none) that no other file has. Raises
+        `CommandExecutionError` with what to write, if the stack's files are not written.
+        """
+
+    def native_changed(self, native: dict[str, Any], host: dict[str, str]) -> list[list[str]]:
+        """
+        The commands after these were written, if a boot reads what is made of them. They leave the interface alone.
         """
 
 

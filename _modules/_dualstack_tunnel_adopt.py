@@ -13,6 +13,7 @@ import _dualstack_tunnel_interface as tunnel_interface
 import _dualstack_tunnel_others as tunnel_others
 import _dualstack_tunnel_sit as tunnel_sit
 import _dualstack_tunnel_stack as tunnel_stack
+import _dualstack_tunnel_wireguard as tunnel_wireguard
 from salt.exceptions import SaltInvocationError
 
 
@@ -38,10 +39,11 @@ def pillar(
     found: dict[str, dict[str, Any]] = {}
     notes = []
     for each in tunnels:
-        if each["kind"] not in tunnel_sit.CARRIERS or not each["name"]:
+        files, unread = _from_files(each["name"], stacks) if each["name"] else (None, {})
+        known = each["kind"] in tunnel_sit.CARRIERS and (files or each["kind"] != tunnel_wireguard.CARRIER)
+        if not known or not each["name"]:  # where WireGuard has its keys from, is in files alone
             notes.append(f"{tunnel_others.sentence(each)} is no tunnel that the pillar can have")
             continue
-        files, unread = _from_files(each["name"], stacks)
         live = tunnel_interface.parse(each["name"], links, routes)
         tunnel = files or (_from_live(live) if live else {"endpoint": each["endpoint"], "local": each["local"]})
         tunnel = {"carrier": each["kind"], **tunnel}
@@ -71,6 +73,8 @@ def _from_live(live: Mapping[str, Any]) -> dict[str, Any]:
     """A tunnel that is in no file."""
     link = live["link"]
     tunnel: dict[str, Any] = {"endpoint": link["endpoint"], "local": link["local"], "mtu": link["mtu"]}
+    if "dev" in link:
+        tunnel["dev"] = link["dev"]
     if link["ttl"]:
         tunnel["ttl"] = link["ttl"]
     words = [route.split() for route in live["routes"] if route.startswith("default")]

@@ -8,16 +8,19 @@ Of lines that have no key in the pillar, only the number and the first word are 
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import _dualstack_tunnel_interfaces5 as tunnel_interfaces5
 import _dualstack_tunnel_own as tunnel_own
 import _dualstack_tunnel_stanzas as tunnel_stanzas
+import _dualstack_tunnel_wireguard as tunnel_wireguard
 from salt.exceptions import CommandExecutionError
 
 Fact = tunnel_stanzas.Fact
 PILLAR = "ipv6:tunnel"
+DEVICE = re.compile(r"[A-Za-z0-9._-]{1,15}")
 
 
 def moved(
@@ -101,8 +104,7 @@ def present(
     main = result.get(tunnel_interfaces5.MAIN, host.get(tunnel_interfaces5.MAIN, ""))
     if not tunnel_interfaces5.read(name, {**host, **result, tunnel_interfaces5.MAIN: main}):
         # Only this file, not the folder: other files there have been inactive so far, and stay so.
-        end = "" if main.endswith("\n") or not main else "\n"
-        result[tunnel_interfaces5.MAIN] = f"{main}{end}{tunnel_interfaces5.source_line(name)}"
+        result[tunnel_interfaces5.MAIN] = tunnel_interfaces5.included(main, name)
     return result
 
 
@@ -165,8 +167,13 @@ def difference(fact: Fact, declared: Mapping[str, Any]) -> list[str]:
     if key == "tunnel":
         carrier = declared.get("carrier", tunnel_stanzas.SIT)
         return [] if value in ("", carrier) else [_said("carrier", value, at, carrier)]
+    if key == tunnel_wireguard.CARRIER:
+        return [] if value == declared.get(key) else [_said(key, "another peer or key", at, "another")]
     if key == "prefix":
         return _prefix(value, at, declared)
+    if key == "dev":
+        has, shown = declared.get("dev"), value if DEVICE.fullmatch(value) else "another value"
+        return [] if has == value else [_said(key, shown, at, has or "none")]
     if key == "from":
         wanted = any(each.startswith(f"default from {value} ") for each in declared.get("routes", []))
         return [] if wanted else [_route(f"from {value}", at)]

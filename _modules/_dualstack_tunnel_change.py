@@ -29,6 +29,7 @@ import _dualstack_secrets_shown as secrets_shown
 import _dualstack_tunnel_advertisements as tunnel_advertisements
 import _dualstack_tunnel_host as tunnel_host
 import _dualstack_tunnel_interface as tunnel_interface
+import _dualstack_tunnel_keys as tunnel_keys
 import _dualstack_tunnel_others as tunnel_others
 import _dualstack_tunnel_sit as tunnel_sit
 import _dualstack_tunnel_stack as tunnel_stack
@@ -92,16 +93,19 @@ def plan_present(
     seen = tunnel_host.look(complete["name"], complete["stack"], stacks)
     tunnel_surroundings.check_stack(seen)
     tunnel_surroundings.check_carrier(complete, seen)
+    tunnel_surroundings.check_dev(complete, seen)
     tunnel_surroundings.check_kernel(seen, complete["carrier"])
     tunnel_surroundings.check_interface(seen, complete["carrier"])
     complete, shared = tunnel_surroundings.beside_lan(complete, seen)
     tunnel_surroundings.check_local(complete, seen)
-    route = tunnel_host.route_to(complete["endpoint"], complete["local"])
+    route = tunnel_host.route_to(complete["endpoint"], complete["local"], complete["dev"])
     tunnel_surroundings.check_tunnels(complete, seen, tunnel_others.found(seen.links, stacks))
     tunnel_surroundings.check_others(complete, seen)
     warnings = [*seen.configuration.unread, *shared, *tunnel_surroundings.warnings(complete, seen, route)]
     files = seen.configuration.plugin.present(filed(complete), seen.configuration.files, adopt=complete["adopt"])
-    target, kept = _renumbered(seen, tunnel_interface.wanted(complete, seen.configuration.deprecates))
+    if not complete["dev"]:  # another file may bind it, which stays
+        complete = {**complete, "dev": _bound(seen, files)}
+    target, kept = _renumbered(seen, tunnel_host.wanted(complete, seen.configuration))
     warnings += kept
     warnings += tunnel_way_back.check(seen.name, seen.live, target, peers)
     return _plan(seen, {**_left(seen, complete["adopt"], filed(complete)), **files}, target, warnings)
@@ -115,6 +119,12 @@ def filed(tunnel: dict[str, Any]) -> dict[str, Any]:
         In canonical form.
     """
     return tunnel if tunnel["local"] != tunnel_stack.AUTO else {**tunnel, "local": tunnel_interface.ANY}
+
+
+def _bound(seen: tunnel_host.Sight, files: Mapping[str, str | None]) -> str | None:
+    """The device that the tunnel is bound to by the files as they will be."""
+    after = {path: text for path, text in {**seen.configuration.files, **files}.items() if text is not None}
+    return (seen.configuration.plugin.parse(seen.name, after) or {}).get("dev")
 
 
 def _left(seen: tunnel_host.Sight, adopt: bool, wanted: dict[str, Any] | None = None) -> dict[str, str | None]:
@@ -208,6 +218,7 @@ def _plan(
         "warnings": [*warnings, *said],
         "files": edits,
         "live": seen.live,
+        "keys": tunnel_keys.files(seen.configuration.tunnel),  # by which that is made again
         "target": target,
         "in_place": in_place,  # otherwise it is taken down, if it is up, and brought up
         "up": here(stack.plugin.up(seen.name)),
@@ -278,7 +289,7 @@ def before(plan: converge.Plan) -> list[transaction_journal.Image]:
     plan
         The plan.
     """
-    name, live, target = plan["name"], plan["live"], plan["target"]
+    name, live, target = plan["name"], _former(plan), plan["target"]
     parameters = [
         transaction_journal.Image(("parameter", host_sysctl.place(each), change["old"]))
         for each, change in plan["settings"].items()
@@ -290,6 +301,11 @@ def before(plan: converge.Plan) -> list[transaction_journal.Image]:
     stack = [_in_sh(plan["was"][0][0]), _in_sh([*plan["down"], *plan["was"][0][1]])]
     text = "".join(f"{shlex.join(each)}\n" for each in back)
     return [transaction_journal.Image(("link", name, *flags, *stack), {"link": text}), *parameters]
+
+
+def _former(plan: converge.Plan) -> dict[str, Any] | None:
+    """The interface as it was, with the files of its keys, which cannot be seen."""
+    return {**plan["live"], "keys": plan["keys"]} if plan["live"] is not None else None
 
 
 def _in_sh(commands: list[list[str]]) -> str:
@@ -395,7 +411,7 @@ def _take_down_again(plan: converge.Plan) -> None:
 
 
 def _bring_back(plan: converge.Plan) -> None:
-    name, before = plan["name"], plan["live"]
+    name, before = plan["name"], _former(plan)
     if not plan["in_place"] and (before is None or plan["was"][:-1]):
         _run(plan["changed"])  # it forgets what was in its files in the meantime
     if before is not None and tunnel_host.live(name) is None:

@@ -77,6 +77,7 @@ def text(tunnel: Mapping[str, Any], identifier: str, label: str) -> str:
         f"mode={tunnel_keyfile.MODES.index(tunnel.get('carrier', 'sit'))}",
         *([] if tunnel["local"] == ANY else [f"local={tunnel['local']}"]),
         f"remote={tunnel['endpoint']}",
+        *([f"parent={tunnel['dev']}"] if tunnel.get("dev") else []),
         f"ttl={tunnel['ttl']}",
         f"mtu={tunnel['mtu']}",
         "",
@@ -142,6 +143,8 @@ def tunnel(profile: tunnel_keyfile.Profile) -> dict[str, Any]:
         result["carrier"] = profile.kind
     if profile.value("ip-tunnel", "local"):
         result["local"] = profile.value("ip-tunnel", "local")
+    if profile.value("ip-tunnel", "parent"):
+        result["dev"] = profile.value("ip-tunnel", "parent")
     for key in ("ttl", "mtu"):
         number = tunnel_keyfile.number(profile.value("ip-tunnel", key))
         if number:
@@ -259,6 +262,7 @@ def lost(profile: tunnel_keyfile.Profile, wanted: Mapping[str, Any] | None) -> I
 ENDS = {
     "ip-tunnel.remote": "endpoint",
     "ip-tunnel.local": "local",
+    "ip-tunnel.parent": "dev",
     "ip-tunnel.ttl": "ttl",
     "ip-tunnel.mtu": "mtu",
     "ipv6.route-metric": "metric",
@@ -268,8 +272,8 @@ ENDS = {
 def _of_end(key: str, value: str, wanted: Mapping[str, Any] | None) -> str:
     if wanted is None:
         return ""
-    number = tunnel_keyfile.number(value) if isinstance(wanted[key], int) else value
-    return "" if number == wanted[key] else _another(key)
+    number = tunnel_keyfile.number(value) if isinstance(wanted.get(key), int) else value
+    return "" if number == wanted.get(key) else _another(key)
 
 
 def _of_mode(kind: str, wanted: Mapping[str, Any] | None) -> str:

@@ -85,6 +85,28 @@ def renderer(name: str, host: Mapping[str, str], own: str) -> str:
     return NETWORKMANAGER if next(filter(None, said), "").lower() == NETWORKMANAGER.lower() else NETWORKD
 
 
+def networkd_route(said: Mapping[str, str]) -> list[str]:
+    """
+    A route that netplan cannot write, in systemd-networkd's own words: its ``from`` is the address that packets get,
+    not the one that they have.
+
+    said
+        Its ``from``, ``via`` and ``metric``.
+    """
+    lines = ["[Route]", "Destination=::/0", f"Source={said['from']}", f"Gateway={said['via']}"]
+    return [*lines, "GatewayOnLink=yes", f"Metric={said['metric']}"]
+
+
+def end(text: str) -> str:
+    """
+    An end of a tunnel; ``any`` for one that is not given.
+
+    text
+        As a file has it.
+    """
+    return "any" if text in ANY else text
+
+
 def defined(host: Mapping[str, str]) -> dict[str, Value]:
     """
     All definitions of tunnels, by the names of their interfaces.

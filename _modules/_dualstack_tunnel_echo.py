@@ -54,7 +54,9 @@ def ask(
         raise CommandExecutionError("ping is not installed")
     words = ["ping", "-6" if salt.utils.network.is_ipv6(target) else "-4", "-n"]
     words += ["-c", str(attempts), "-i", str(INTERVAL), "-W", str(timeout)]
-    words += ["-I", source] if source else []
+    # Of IPv4, ping(8) takes each by itself.
+    for each in [source or ""] if salt.utils.network.is_ipv6(target) else (source or "").split("%"):
+        words += ["-I", each] if each else []
     words += ["-M", "do", "-s", str(size)] if size else []
     words.append(target)
     done = host_commands.output(words, attempts * INTERVAL + timeout + PATIENCE)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import _dualstack_tunnel_scripts as tunnel_scripts
 import _dualstack_tunnel_shell as tunnel_shell
+import _dualstack_tunnel_wireguard as tunnel_wireguard
 
 DEFAULT = ("default", "::/0", "0::/0", "0/0")
 # Modules that the kernel loads by itself with the first tunnel.
@@ -20,7 +21,8 @@ MODULES = ("ipv6", "sit", "tunnel4", "ip_tunnel", "net-pf-10")
 QUIET = re.compile(r"/proc/sys/net/ipv6/conf/([^/\s]+)/(?:accept_ra|autoconf)")
 QUIET_BY_SYSCTL = re.compile(r"net[./]ipv6[./]conf[./](.+)[./](?:accept_ra|autoconf)=0")
 REFUSING = "unreachable"
-KINDS = ("sit", "gre")  # of tunnels that this project makes
+KINDS = ("sit", "gre")  # of tunnels that this project makes by one command
+PEERED = tunnel_wireguard.CARRIER  # and by two
 ADDING, REMOVING = ("add", "replace", "change", "chg", "append"), ("delete", "remove", "flush")
 
 
@@ -139,6 +141,8 @@ def _ip(words: list[str]) -> Found:
 
 def _made(made: tunnel_scripts.Tunnel) -> Found:
     """A tunnel of the kind that this project makes, with nothing that it has no key for."""
+    if made.kind == PEERED and not made.exotic and not made.options:
+        return made.name, [Effect("tunnel", made.kind)]
     if made.kind not in KINDS or made.exotic or made.endpoint in (tunnel_scripts.ANY, tunnel_scripts.UNKNOWN):
         raise _Unclear
     result = [Effect("tunnel", made.kind), Effect("endpoint", made.endpoint)]
@@ -149,9 +153,19 @@ def _made(made: tunnel_scripts.Tunnel) -> Found:
             result += [] if value in ("inherit", "0") else [Effect("ttl", _number(value))]
         elif word == "mtu":
             result.append(Effect("mtu", _number(value)))
+        elif word in ("dev", "link"):  # as ip-tunnel(8) has it, and ip-link(8)
+            result.append(Effect("dev", value))
         else:
             raise _Unclear
     return made.name, result
+
+
+def _wg(words: list[str]) -> Found:
+    try:
+        name, endpoint, part = tunnel_wireguard.understood(words)
+    except ValueError:
+        raise _Unclear from None
+    return name, [Effect("endpoint", endpoint), Effect(PEERED, part)]
 
 
 def _iptunnel(words: list[str]) -> Found:
@@ -341,6 +355,7 @@ def _ifconfig(words: list[str]) -> Found:
 
 READERS: dict[str, Callable[[list[str]], Found]] = {
     "ip": _ip,
+    "wg": _wg,
     "iptunnel": _iptunnel,
     "ifconfig": _ifconfig,
     "route": _old_route,

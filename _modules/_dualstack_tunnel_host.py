@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import _dualstack_host_ip as host_ip
 import _dualstack_tunnel_advertisements as tunnel_advertisements
 import _dualstack_tunnel_interface as tunnel_interface
+import _dualstack_tunnel_keys as tunnel_keys
 import _dualstack_tunnel_sit as tunnel_sit
 import _dualstack_tunnel_stack as tunnel_stack
 from salt.exceptions import CommandExecutionError, SaltInvocationError
@@ -64,7 +65,7 @@ def _links() -> list[dict[str, Any]]:
     links = host_ip.look(["-d", "addr", "show"])
     if not links:
         raise CommandExecutionError("'ip -j -d addr show' printed no interface, and every host has one: lo")
-    return links
+    return tunnel_keys.completed(links)
 
 
 def _default_routes() -> list[dict[str, Any]]:
@@ -96,13 +97,30 @@ def differences(seen: Sight) -> dict[str, Any]:
         return {"configuration": {"old": str(error), "new": ""}}
     target = None
     if declared is not None:
-        target = tunnel_interface.wanted(declared, seen.configuration.deprecates)
+        try:
+            target = wanted(declared, seen.configuration)
+        except CommandExecutionError as error:  # of its keys
+            return {"configuration": {"old": str(error), "new": ""}}
         target = tunnel_interface.renumbered(seen.live, target)  # the old addresses go by themselves
     found = tunnel_interface.differences(seen.live, target)
     settings = tunnel_advertisements.differences(seen.name) if seen.live and target else {}
     if settings and not tunnel_advertisements.refused(seen.name):
         found["settings"] = settings
     return {**found, **record(seen, target is not None)}
+
+
+def wanted(tunnel: dict[str, Any], configuration: tunnel_stack.Configuration) -> Interface:
+    """
+    The interface that a tunnel declares on this host.
+
+    tunnel
+        In canonical form.
+    configuration
+        Of its network stack.
+
+    Raises ``CommandExecutionError`` where its keys cannot be read.
+    """
+    return tunnel_keys.keyed(tunnel_interface.wanted(tunnel, configuration.deprecates), tunnel)
 
 
 def record(seen: Sight, wanted: bool) -> dict[str, Any]:
@@ -140,7 +158,7 @@ def assigned(address: str) -> bool:
     return any(each["local"] == address for link in _links() for each in link.get("addr_info", []))
 
 
-def route_to(endpoint: str, local: str = tunnel_stack.AUTO) -> dict[str, Any]:
+def route_to(endpoint: str, local: str | None = tunnel_stack.AUTO, dev: str | None = None) -> dict[str, Any]:
     """
     The IPv4 route to the endpoint of a tunnel, as ip(8) reports it.
 
@@ -149,13 +167,21 @@ def route_to(endpoint: str, local: str = tunnel_stack.AUTO) -> dict[str, Any]:
     local
         The address that the packets come from, by which rules may choose another route; ``auto``, whatever the kernel
         takes.
+    dev
+        The device that the tunnel is bound to, as its ``dev`` says. The kernel then takes a route by this device, of
+        the table of the VRF that it is in. ``None``, any.
 
     Raises ``CommandExecutionError`` where there is none, where the address is this host's own, and where ip(8) does not
     say.
     """
-    origin = [] if local == tunnel_stack.AUTO else ["from", local]
+    origin = [] if local in (None, tunnel_stack.AUTO, tunnel_interface.ANY) else ["from", str(local)]
+    origin += ["oif", dev] if dev else []
     try:
         route = host_ip.route(["route", "get", endpoint, *origin])
+        if dev and "gateway" not in route:
+            # Without any route by that device, the kernel takes the endpoint for a neighbour there.
+            point_to_point = any(each["ifname"] == route["dev"] and "POINTOPOINT" in each["flags"] for each in _links())
+            _ = point_to_point or host_ip.look(["route", "get", "fibmatch", endpoint, *origin])
     except host_ip.Nothing as error:
         said = f"endpoint: this host has no route to {endpoint}{' '.join(['', *origin])}: {error}"
         raise CommandExecutionError(said) from None

@@ -9,7 +9,7 @@ An interface is a plain dictionary, or ``None`` where there is none of that name
 
 It has only what a tunnel declares: addresses of global scope, default routes through it, and the routes that refuse
 packets to unassigned addresses of its prefixes, in the words of ``ip route``. An address that is ``expiring`` is
-deprecated, and the kernel removes it by itself.
+deprecated, and the kernel removes it by itself. The ``link`` of a tunnel that is bound to a device has that as ``dev``.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from collections.abc import Collection
 from typing import Any
 
 import _dualstack_tunnel_sit as tunnel_sit
+import _dualstack_tunnel_wireguard as tunnel_wireguard
 
 ABSENT = "absent"
 ANY = "any"  # an end that is not given
@@ -57,9 +58,11 @@ def parse(name: str, links: list[dict], routes: list[dict]) -> dict[str, Any] | 
             "kind": kind,
             "endpoint": data.get("remote", ANY),
             "local": data.get("local", ANY),
+            **_bound(data),
             "ttl": data.get("ttl", 0),
             "mtu": link["mtu"],
             "up": "UP" in link["flags"],
+            **data.get(tunnel_wireguard.CARRIER, {}),
         },
         "addresses": {
             f"{each['local']}/{each['prefixlen']}": _preference(each)
@@ -68,6 +71,12 @@ def parse(name: str, links: list[dict], routes: list[dict]) -> dict[str, Any] | 
         },
         "routes": sorted(_words(each) for each in routes if _belongs(each, name)),
     }
+
+
+def _bound(data: dict) -> dict[str, str]:
+    """The device by which the packets of a tunnel leave, whatever the routes say; a number if that is gone."""
+    bound = data.get("link") or data.get("link_index")
+    return {"dev": str(bound)} if bound else {}
 
 
 def _preference(address: dict) -> str:
@@ -108,14 +117,17 @@ def wanted(tunnel: dict[str, Any], deprecates: bool = True) -> dict[str, Any]:
 
     All addresses but the ``source`` are deprecated: otherwise Linux would use the one that was added last.
     """
+    part = tunnel.get(tunnel_wireguard.CARRIER)
     return {
         "link": {
             "kind": tunnel["carrier"],
             "endpoint": tunnel["endpoint"],
             "local": ANY if tunnel["local"] == "auto" else tunnel["local"],
-            "ttl": tunnel["ttl"],
+            **({"dev": tunnel["dev"]} if tunnel.get("dev") else {}),
+            "ttl": 0 if part else tunnel["ttl"],
             "mtu": tunnel["mtu"],
             "up": True,
+            **(tunnel_wireguard.wanted(part) if part else {}),
         },
         "addresses": {
             each: "deprecated" if deprecates and _host(each) != tunnel["source"] else "preferred"
@@ -193,6 +205,9 @@ def differences(live: dict[str, Any] | None, target: dict[str, Any] | None) -> d
     ``{thing: {"old": ..., "new": ...}}``.
     """
     old, new = _flat(live), _flat(target)
+    if target is not None and old["link"].get("kind") == new["link"]["kind"]:
+        # What is not declared may be anything, but for the device: none is one of its values.
+        old["link"] = {key: value for key, value in old["link"].items() if key in (*new["link"], "dev")}
     changes: dict[str, Any] = {}
     for part in ("link", "addresses", "routes"):
         things = {
@@ -218,11 +233,16 @@ def changeable(live: dict[str, Any] | None, target: dict[str, Any] | None) -> bo
     live, target
         Interfaces; ``None`` for none.
 
-    The kernel refuses to change the kind, to add an endpoint to a tunnel without one, and to remove it.
+    The kernel refuses to change the kind, to add an endpoint to a tunnel without one, and to remove it. A device that
+    the tunnel is bound to can be changed, but ip(8) has no word for none.
     """
     if live is None or target is None:
         return False
     if live["link"]["kind"] != target["link"]["kind"]:
+        return False
+    if target["link"]["kind"] == tunnel_wireguard.CARRIER:
+        return True
+    if "dev" in live["link"] and "dev" not in target["link"]:
         return False
     return (live["link"]["endpoint"] == ANY) == (target["link"]["endpoint"] == ANY)
 
@@ -250,14 +270,22 @@ def commands(name: str, live: dict[str, Any] | None, target: dict[str, Any] | No
     link = target["link"]
     mode = link["kind"] if link["kind"] in tunnel_sit.CARRIERS else "sit"
     ends = ["remote", link["endpoint"], "local", link["local"], "ttl", str(link["ttl"] or "inherit")]
-    if live is None:
+    ends += ["dev", link["dev"]] if "dev" in link else []
+    peered = link["kind"] == tunnel_wireguard.CARRIER
+    if live is None and peered:
+        steps.append(["ip", "link", "add", name, "type", link["kind"]])
+        new = {"kind": link["kind"], "endpoint": ANY, "local": ANY, "ttl": 0, "mtu": None, "up": False}
+        live = {"link": new, "addresses": {}, "routes": []}
+    elif live is None:
         steps.append(["ip", "tunnel", "add", name, "mode", mode, *ends])
         live = {"link": {**link, "mtu": None, "up": False}, "addresses": {}, "routes": []}
     changed = differences(live, target)
     changed_link = changed.get("link", {})
-    if changed_link.keys() & {"endpoint", "local", "ttl"}:
+    if peered:
+        steps += tunnel_wireguard.commands(name, live["link"], link, target.get("keys", {}))
+    elif changed_link.keys() & {"endpoint", "local", "dev", "ttl"}:
         steps.append(["ip", "tunnel", "change", name, "mode", mode, *ends])
-    if "mtu" in changed_link:
+    if changed_link.keys() & {"mtu", "dev"}:  # with a device, the kernel takes an MTU that fits it
         steps.append(["ip", "link", "set", "dev", name, "mtu", str(link["mtu"])])
     if "up" in changed_link:
         steps.append(["ip", "link", "set", "dev", name, "up" if link["up"] else "down"])
@@ -277,6 +305,8 @@ def again(name: str, live: dict[str, Any] | None) -> list[list[str]]:
     if live is None:
         return [["ip", "link", "del", "dev", name]]
     made, *rest = commands(name, None, live)
+    if live["link"]["kind"] == tunnel_wireguard.CARRIER:
+        return [made, *rest]
     return [made, ["ip", "tunnel", "change", *made[3:]], *rest]
 
 

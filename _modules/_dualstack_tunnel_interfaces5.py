@@ -216,6 +216,21 @@ def source_line(name: str) -> str:
     return f"source {own_file(name)}\n"
 
 
+def included(main: str, name: str) -> str:
+    """
+    The main file with the line that has a file read, at its end.
+
+    main
+        Its text.
+    name
+        The interface name.
+    """
+    last = main.splitlines()[-1] if main else ""
+    # A line that goes on would take ours as its own end.
+    end = ("" if main.endswith("\n") or not main else "\n") + ("\n" if last.endswith("\\") else "")
+    return f"{main}{end}{source_line(name)}"
+
+
 def read(name: str, known: Mapping[str, str]) -> bool:
     """
     Whether the own file of a tunnel is read.

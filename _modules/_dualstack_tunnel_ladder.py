@@ -8,6 +8,7 @@ inspects further only what it is about.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import _dualstack_converge as converge
@@ -16,6 +17,7 @@ import _dualstack_host_routes as host_routes
 import _dualstack_tunnel_echo as tunnel_echo
 import _dualstack_tunnel_host as tunnel_host
 import _dualstack_tunnel_sit as tunnel_sit
+import _dualstack_tunnel_wireguard as tunnel_wireguard
 import _dualstack_words as words
 import salt.utils.network
 from salt.exceptions import CommandExecutionError, SaltInvocationError
@@ -158,8 +160,8 @@ def ping(seen: tunnel_host.Sight, target: str | None = None, attempts: int = 3, 
     else:
         answer["summary"] = f"{target} does not answer through {name}: {answer['loss']}% loss; " + (
             answer["reason"]
-            or "nothing came back: protocol 41 may be blocked on the way, the tunnel's local address may be wrong, "
-            "or the broker holds another address of this host"
+            or f"nothing came back: {_carrier(configured)} may be blocked on the way, the tunnel's local address may "
+            "be wrong, or the broker holds another address of this host"
         )
     return answer
 
@@ -188,7 +190,7 @@ def answering(
     outer = _ask_endpoint(seen, attempts, timeout)
     if outer["answering"]:
         cause = (
-            f"{outer['target']} answers over IPv4: protocol 41 is blocked on the way, "
+            f"{outer['target']} answers over IPv4: {_carrier(_tunnel(seen))} is blocked on the way, "
             f"or the broker holds another IPv4 address of this host than {outer['source']}"
         )
     else:
@@ -257,6 +259,14 @@ def _full_size(name: str, tunnel: dict[str, Any], own: str) -> list[str]:
 # --------------------------------------------------------------------------------------------------------------
 
 
+def _carrier(tunnel: Mapping[str, Any]) -> str:
+    """What carries the tunnel's packets over IPv4."""
+    kind = str(tunnel.get("carrier") or "sit")
+    if kind == tunnel_wireguard.CARRIER:
+        return f"UDP to port {tunnel[kind]['port']}"
+    return {"gre": "protocol 47"}.get(kind, "protocol 41")
+
+
 def _unconfigured(name: str) -> str:
     return f"{name} is not configured on this host"
 
@@ -280,8 +290,9 @@ def _ask_endpoint(seen: tunnel_host.Sight, attempts: int = 3, timeout: float = 2
     if seen.live is None:
         raise CommandExecutionError(_missing(seen.name))
     endpoint, local = seen.live["link"]["endpoint"], seen.live["link"]["local"]
-    source = None if local == "any" else local
-    return {**tunnel_echo.ask(endpoint, source, attempts, timeout), "source": local}
+    # Its packets leave by the device that the tunnel is bound to, and so do these: another way is another question.
+    source = "%".join(each for each in (local if local != "any" else "", seen.live["link"].get("dev", "")) if each)
+    return {**tunnel_echo.ask(endpoint, source or None, attempts, timeout), "source": local}
 
 
 def _moved(seen: tunnel_host.Sight) -> str:
@@ -292,7 +303,8 @@ def _moved(seen: tunnel_host.Sight) -> str:
         return ""
     now = next((each for each in held if not each.startswith("127.")), "none")
     try:
-        now = tunnel_host.route_to(seen.live["link"]["endpoint"]).get("prefsrc", now) if seen.live else now
+        link = seen.live["link"] if seen.live else {}
+        now = tunnel_host.route_to(link["endpoint"], dev=link.get("dev")).get("prefsrc", now) if link else now
     except CommandExecutionError:
         pass
     return (

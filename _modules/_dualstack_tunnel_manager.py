@@ -131,13 +131,20 @@ def knows(plugin: plugins.Stack, which: Interface) -> str | None:
         about = plugin.about()
         if "has" not in about.get("offers", []):
             return None
-        return "" if _runs(about) is False else plugin.has(which, _evidence(about["evidence"]))
+        return "" if _runs(about) is False else plugin.has(which, evidence(plugin))
     except CommandExecutionError:  # a broken plug-in is named where it is chosen
         return None
 
 
-def _evidence(patterns: list[str]) -> dict[str, str]:
+def evidence(plugin: plugins.Stack) -> dict[str, str]:
+    """
+    The texts of the files that show what a stack has up now, by path.
+
+    plugin
+        The stack's.
+    """
     found = {}
+    patterns = plugin.about().get("evidence", [])
     for path in (path for pattern in patterns for path in sorted(glob.glob(pattern)) if os.path.isfile(path)):
         text = host_files.read(path)  # it may have gone in the meantime: interfaces come and go
         found.update({path: text} if text is not None else {})

@@ -5,7 +5,9 @@ tunnel do not. PURE: never accesses the host.
 
 from __future__ import annotations
 
+import fnmatch
 import ipaddress
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -21,6 +23,7 @@ CARRIERS = ("sit", "gre")  # those that can be declared
 DYNAMIC = ("dhcp4", "dhcp")  # `Local=` of these is the address that a DHCP server has given
 DEFAULT = ("", "::/0", "0::/0", "::0/0", "default")
 MAIN = ("", "main", "254")
+PLAIN = re.compile(r"[A-Za-z0-9._-]+")  # a name that is no pattern
 FOREVER = ("", "forever", "infinity")
 SIX_TO_FOUR = ipaddress.IPv6Network("2002::/16")
 # What a file may say without being missed: it is the default, or has no effect on a tunnel of this kind.
@@ -92,6 +95,38 @@ def named(name: str, host: Mapping[str, str]) -> list[Line]:
     return [line for each in every for line in tunnel_units.listed(each, "Network", "Tunnel") if line.value == name]
 
 
+def about(name: str, host: Mapping[str, str]) -> dict[str, list[Line]]:
+    """
+    The ``.network`` files that are about an interface by its name, with their drop-ins; the first one counts.
+
+    name
+        The interface's, of whatever kind.
+    host
+        The texts of the host's files, by path.
+    """
+    return {
+        path: each
+        for path, each in tunnel_units.files(host, "network").items()
+        if any(fnmatch.fnmatchcase(name, pattern) for pattern in tunnel_units.patterns(each))
+    }
+
+
+def underlay(name: str, host: Mapping[str, str]) -> str:
+    """
+    The interface whose file names a tunnel, to which that is bound then; empty where that is none, or not one alone.
+
+    name
+        The tunnel's.
+    host
+        The texts of the host's files, by path.
+    """
+    every = tunnel_units.files(host, "network").values()
+    naming = [each for each in every for line in tunnel_units.listed(each, "Network", "Tunnel") if line.value == name]
+    names = {pattern for each in naming for pattern in tunnel_units.patterns(each)}
+    found = next(iter(names)) if len(names) == 1 else ""
+    return found if PLAIN.fullmatch(found) else ""
+
+
 def only(assigned: list[Line], name: str) -> bool:
     """
     Whether a ``.network`` file is for one interface and no other.
@@ -126,6 +161,8 @@ def read(name: str, host: Mapping[str, str]) -> dict[str, Any] | None:
         tunnel["routed"] = [complete(each) for each in routed]
     if (here := local(made)) != "any":
         tunnel["local"] = here
+    if bound := underlay(name, host):
+        tunnel["dev"] = bound
     if remote := tunnel_units.value(made, "Tunnel", "Remote"):
         tunnel["endpoint"] = remote
     for key, text in (

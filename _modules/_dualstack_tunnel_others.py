@@ -17,6 +17,7 @@ import _dualstack_plugins as plugins
 import _dualstack_tunnel_interface as tunnel_interface
 import _dualstack_tunnel_scripts as tunnel_scripts
 import _dualstack_tunnel_stack as tunnel_stack
+import _dualstack_tunnel_wireguard as tunnel_wireguard
 from salt.exceptions import CommandExecutionError
 
 # The kinds of ip-link(8) that carry packets of the internet within others. (PPP is rather the way to it.)
@@ -98,7 +99,8 @@ def _of(plugin: plugins.Stack) -> list[dict[str, Any]]:
         return []  # that the stack's files cannot be read is said of its configuration: `unread`
 
 
-def _scripted() -> Iterator[Tunnel]:
+def scripts() -> Iterator[tuple[str, str]]:
+    """The scripts of this host that may configure its network, and what they run: each with its path and its text."""
     paths = sorted({each for pattern in tunnel_scripts.places() for each in glob.glob(pattern)})
     callers = sorted({each for pattern in tunnel_scripts.callers() for each in glob.glob(pattern)})
     texts = [host_files.read(each) or "" for each in callers if os.path.isfile(each)]
@@ -108,6 +110,11 @@ def _scripted() -> Iterator[Tunnel]:
             continue
         text = host_files.read(path) or ""
         paths += [each for each in tunnel_scripts.called(text) if each not in paths]  # what they run, and that runs
+        yield path, text
+
+
+def _scripted() -> Iterator[Tunnel]:
+    for path, text in scripts():
         for each in tunnel_scripts.found(text, path):
             yield _described(each, place=f"{path}, line {each['line']}")
 
@@ -141,14 +148,14 @@ def colliding(wanted: Mapping[str, Any], tunnels: Iterable[Tunnel], kind: str = 
         Of the wanted one.
 
     To the kernel, two tunnels of the same ends are one; and where one end is any address, both would take the packets
-    of the same broker, which has one tunnel.
+    of the same broker, which has one tunnel. Of WireGuard there may be several, each with a key of its own.
     """
     return [
         each
         for each in tunnels
         if each["name"] != wanted["name"]
         and wanted["endpoint"] not in OPEN
-        and each["kind"] == kind
+        and each["kind"] == kind != tunnel_wireguard.CARRIER
         and each["endpoint"] == wanted["endpoint"]
         and (each["local"] == wanted["local"] or each["local"] in OPEN or wanted["local"] in OPEN)
     ]

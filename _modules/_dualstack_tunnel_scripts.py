@@ -8,6 +8,7 @@ not be taken counts: what is asked is what the text could make.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import posixpath
 import re
@@ -141,7 +142,7 @@ def found(text: str, path: str = "", known: Mapping[str, str] | None = None) -> 
         return []
     result: list[dict[str, Any]] = []
     sits = 0
-    for line, tunnel in _all(_shell(text), known or {}, 0):
+    for line, tunnel in _all(shell(text), known or {}, 0):
         if tunnel.name == "sit0" and tunnel.kind == "sit" and "via sit0" in tunnel.exotic:
             sits += 1
             tunnel = tunnel._replace(name=f"sit{sits}")
@@ -161,17 +162,27 @@ def called(text: str) -> list[str]:
     text
         A script, a systemd unit, a crontab, or a file of ifupdown's with its hooks.
     """
+    return list(_called(text))
+
+
+@functools.lru_cache(1000)  # each state of a run looks at the same files, of which every service of the host has one
+def _called(text: str) -> tuple[str, ...]:
     result: list[str] = []
-    for command in tunnel_shell.commands(_shell(text)) if CALL.search(text) else []:
+    for command in tunnel_shell.commands(shell(text)) if CALL.search(text) else []:
         words = command.words[: WRAPPERS + 1] if command.words[0] not in SPEAKERS else []
         found_ = next((each for each in words if each.startswith("/") and not each.startswith(PROGRAMS)), "")
         if found_ and UNKNOWN not in found_ and found_ not in result:
             result.append(found_)
-    return result
+    return tuple(result)
 
 
-def _shell(text: str) -> str:
-    """A unit or a crontab as a script, with the same lines."""
+def shell(text: str) -> str:
+    """
+    A unit or a crontab as a script, with the same lines.
+
+    text
+        Its content.
+    """
     if SERVICE.search(text):
         text = "\n".join(each if EXEC.match(each) or each.endswith("\\") else "" for each in text.split("\n"))
     text = UNIT_STOP.sub("", text)

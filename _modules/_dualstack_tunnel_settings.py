@@ -14,6 +14,7 @@ import _dualstack_converge as converge
 import _dualstack_dns_address as dns_address
 import _dualstack_dns_parts as dns_parts
 import _dualstack_settings as settings
+import _dualstack_settings_native as settings_native
 import _dualstack_settings_tunnels as settings_tunnels
 import _dualstack_tunnel_sit as tunnel_sit
 import _dualstack_tunnel_stack as tunnel_stack
@@ -62,8 +63,9 @@ def asked(
     tunnel = tunnel_sit.canonical(part)
     beside = settings_tunnels.whole(key)
     dns = settings.value_beside(pillar, beside, "dns")
-    if beside != key and not settings_tunnels.has(tunnel, dns_parts.address(dns)):
-        dns = {}  # of several tunnels, another has the published address, and this one its own source
+    others = beside != key or settings_native.of_part(settings.value_beside(pillar, beside, settings_native.PART))
+    if others and not settings_tunnels.has(tunnel, dns_parts.address(dns)):
+        dns = {}  # another tunnel, or the hoster's interface, has the published address, and this one its own source
     found = {
         **{each: tunnel[each] for each in ("name", "stack", "gateway")},
         "beyond": settings.beside(pillar, beside, "verify").get("beyond"),

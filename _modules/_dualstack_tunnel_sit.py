@@ -15,6 +15,7 @@ from typing import Any
 
 import _dualstack_broker_settings as broker_settings
 import _dualstack_dns_address as dns_address
+import _dualstack_tunnel_wireguard as tunnel_wireguard
 import _dualstack_words as words
 from salt.exceptions import SaltInvocationError
 
@@ -33,8 +34,11 @@ DEFAULTS: dict[str, Any] = {
 }
 REQUIRED = ("endpoint", "address", "gateway")  # the gateway only if there is a route
 ROUTING = ("default", "source", "none")
-# What carries the packets, and what it leaves of an Ethernet's 1500 bytes: 20 are the IPv4 header's, 4 those of GRE.
-CARRIERS = {"sit": 1480, "gre": 1476}
+# What carries the packets, and the MTU by default: what it leaves of an Ethernet's 1500 bytes, of which 20 are the IPv4
+# header's, and 4 those of GRE. WireGuard's is the usual one, at both ends, which leaves room for IPv6 as well.
+CARRIERS = {"sit": 1480, "gre": 1476, tunnel_wireguard.CARRIER: 1420}
+# Bytes that it adds to a packet.
+HEADERS = {"sit": 20, "gre": 24, tunnel_wireguard.CARRIER: tunnel_wireguard.HEADER}
 # A route that refuses packets has no device, so its metric says whose it is: higher than any other route's, and of the
 # tunnel's name. (Not above 2**31, as 4294967295 is: netplan takes that for none at all.)
 UNREACHABLE = 0x7FFF0000
@@ -98,8 +102,12 @@ def _read(tunnel: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         except ValueError as error:
             problems.append(f"{key}: {error}")
     problems += [*broker_settings.contradictions(tunnel), *_contradictions(result)]
+    problems += tunnel_wireguard.contradictions(result.get("carrier"), given, result) if "carrier" in result else []
+    if not result.get(tunnel_wireguard.CARRIER):
+        result.pop(tunnel_wireguard.CARRIER, None)
     if not problems:
         result.setdefault("gateway", None)
+        result.setdefault("dev", None)
         result.setdefault("source", dns_address.published({}, result))
         result["routes"] = _routes(result)
         result["addresses"] = [_laid(each, result["routed"]) for each in result["addresses"]]
@@ -160,6 +168,8 @@ def _contradictions(tunnel: dict[str, Any]) -> list[str]:
         problems.append(f"addresses: {host} is given twice")
     if gateway in hosts[1:]:
         problems.append(f"addresses: {gateway} is the broker's end of the tunnel")
+    if tunnel.get("dev") and tunnel["dev"] == tunnel.get("name"):
+        problems.append(f"dev: {tunnel['dev']} is the tunnel itself; expected {EXPECTED['dev']}")
     own = ipaddress.IPv6Interface(address).network if address else None
     for each in map(ipaddress.IPv6Network, tunnel.get("routed", [])):
         if own and each.subnet_of(own):
@@ -185,6 +195,14 @@ def _name(value: Any) -> str:
     if value in RESERVED_NAMES:
         raise ValueError(f"{value!r} is reserved; expected a name of the tunnel's own, such as he-ipv6")
     return value
+
+
+def _dev(value: Any) -> str:
+    try:
+        return _name(value)
+    except ValueError as error:
+        said = str(error)
+        raise ValueError(said if "at most 15" in said else f"{value!r} is not {EXPECTED['dev']}") from None
 
 
 def _ipv4(value: Any) -> str:
@@ -311,6 +329,7 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "name": _name,
     "endpoint": _ipv4,
     "local": _local,
+    "dev": _dev,
     "address": _ipv6_with_prefix,
     "gateway": _ipv6,
     "ttl": _whole_number(1, 255),
@@ -321,6 +340,7 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "addresses": _addresses,
     "routed": _prefixes,
     "carrier": _carrier,
+    tunnel_wireguard.CARRIER: tunnel_wireguard.read,
     "stack": _word,
     "adopt": _truth,
     **broker_settings.READERS,
@@ -328,6 +348,7 @@ READERS: dict[str, Callable[[Any], Any]] = {
 EXPECTED = {
     "name": "an interface name: up to 15 letters, digits, '.', '_' and '-'",
     "endpoint": "the broker's IPv4 address",
+    "dev": "the name of the interface that the tunnel's packets leave by, such as eth1",
     "address": "an IPv6 address with its prefix length, as in 2001:470:1f12:f87::2/64",
     "gateway": "the IPv6 address of the broker's end",
     "addresses": "a list of IPv6 addresses with their prefix lengths",

@@ -72,7 +72,9 @@ def errors(tunnel: Mapping[str, Any], stacks: Stacks) -> list[str]:
     if stack != AUTO and not any(each.startswith("stack:") for each in problems) and stack not in stacks:
         expected = ", ".join([AUTO, *stacks])
         problems.append(f"stack: {stack!r} is not a network stack that is supported; expected one of {expected}")
-    elif not problems and stack in stacks and tunnel.get("carrier"):
+    elif not problems and stack in stacks and tunnel.get("dev"):
+        problems += [said for said in [dev_error(stack, stacks[stack])] if said]
+    if not problems and stack in stacks and tunnel.get("carrier"):
         problems += [said for said in [carrier_error(tunnel["carrier"], stack, stacks[stack])] if said]
     return problems
 
@@ -90,6 +92,21 @@ def carrier_error(carrier: str, stack: str, plugin: plugins.Stack) -> str:
     if carrier not in able:  # which every one can
         able = plugin.about().get("carriers", able)
     return "" if carrier in able else f"carrier: {stack} cannot configure {carrier} here; expected {' or '.join(able)}"
+
+
+def dev_error(stack: str, plugin: plugins.Stack) -> str:
+    """
+    Why a network stack cannot bind a tunnel to a device; an empty text if it can.
+
+    stack, plugin
+        The network stack.
+    """
+    if plugin.about().get("binds"):
+        return ""
+    return (
+        f"dev: {stack} cannot bind a tunnel to a device here; leave it out, and let the address choose the way: "
+        "'local' with that of the uplink, and a rule for packets from there (ip rule)"
+    )
 
 
 def check(given: Mapping[str, Any], stacks: Stacks) -> None:

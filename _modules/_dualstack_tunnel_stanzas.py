@@ -46,7 +46,7 @@ IFUPDOWN = Dialect(
     1024,
     HARMLESS,
 )
-TUNNEL_OPTIONS = {"tunnel-local": "local", "tunnel-ttl": "ttl"}
+TUNNEL_OPTIONS = {"tunnel-local": "local", "tunnel-ttl": "ttl", "tunnel-dev": "dev"}
 IFUPDOWN_NG = Dialect(
     {**COMMON, **TUNNEL_OPTIONS, "tunnel-remote": "endpoint"},
     (("", ""), ("inet6", "static"), ("inet6", "manual"), ("inet", "manual")),
@@ -55,7 +55,7 @@ IFUPDOWN_NG = Dialect(
     True,
 )
 IFUPDOWN2 = Dialect(
-    {**COMMON, **TUNNEL_OPTIONS, "tunnel-endpoint": "endpoint"},
+    {**COMMON, "tunnel-physdev": "dev", **TUNNEL_OPTIONS, "tunnel-endpoint": "endpoint"},
     (("", ""), ("inet6", "static"), ("inet6", "manual"), ("inet", "manual")),
     1024,
     {**HARMLESS, "tunnel-mode": tunnel_hooks.KINDS},
@@ -270,6 +270,7 @@ def lines(tunnel: Mapping[str, Any], dialect: Dialect, up: str) -> list[str]:
         result.append(f"{names['local']} {tunnel['local']}")
     elif dialect.any_local:
         result.append(f"{names['local']} {tunnel_scripts.ANY}")
+    result += [f"{names['dev']} {tunnel['dev']}"] if tunnel.get("dev") else []
     result += [f"{names['endpoint']} {tunnel['endpoint']}", f"{names['ttl']} {tunnel['ttl']}", f"mtu {tunnel['mtu']}"]
     addresses = [tunnel["address"], *tunnel["addresses"]]
     result += [f"address {each}" for each in addresses]
@@ -325,7 +326,7 @@ def parse(name: str, host: Mapping[str, str], dialect: Dialect) -> dict[str, Any
     addresses = [each.value for each in facts if each.key == "address"]
     deprecated = {value[0] for value in addresses if value[1]}
     for fact in facts:
-        if fact.key in ("endpoint", "local", "gateway"):
+        if fact.key in ("endpoint", "local", "dev", "gateway", tunnel_hooks.PEERED):
             tunnel.setdefault(fact.key, fact.value)
         elif fact.key == "tunnel" and fact.value != SIT:
             tunnel["carrier"] = fact.value

@@ -26,9 +26,11 @@ SWITCH = "net.ipv6.conf.{}.disable_ipv6"
 SWITCHES = re.compile(r"net\.ipv6\.conf\.(.+)\.disable_ipv6")
 # What switches it off for as long as the kernel runs. Source: Linux, Documentation/networking/ipv6.rst.
 BOOT, COMMAND_LINE, DISABLED = "ipv6.disable=1", "/proc/cmdline", "/sys/module/ipv6/parameters/disable"
-IPV4_HEADER = 20  # bytes
-MODULES = {"sit": ("sit", "CONFIG_IPV6_SIT"), "gre": ("ip_gre", "CONFIG_NET_IPGRE")}
-NEEDING = {"sit": "a 6in4 tunnel", "gre": "a GRE tunnel"}
+MODULES = {
+    **{"sit": ("sit", "CONFIG_IPV6_SIT"), "gre": ("ip_gre", "CONFIG_NET_IPGRE")},
+    "wireguard": ("wireguard", "CONFIG_WIREGUARD"),
+}
+NEEDING = {"sit": "a 6in4 tunnel", "gre": "a GRE tunnel", "wireguard": "a WireGuard tunnel"}
 MODPROBE = 10.0  # seconds to look for a module
 
 
@@ -108,6 +110,27 @@ def check_carrier(wanted: dict[str, Any], seen: tunnel_host.Sight) -> None:
     problem = tunnel_stack.carrier_error(wanted["carrier"], stack, seen.configuration.plugin)
     if problem:
         raise CommandExecutionError(problem)
+
+
+def check_dev(wanted: dict[str, Any], seen: tunnel_host.Sight) -> None:
+    """
+    The network stack can bind the tunnel to its device, and this host has that.
+
+    wanted
+        The tunnel in canonical form.
+    seen
+        The tunnel as it is, and its surroundings.
+    """
+    dev = wanted["dev"]
+    if not dev:
+        return
+    problem = tunnel_stack.dev_error(seen.configuration.stack, seen.configuration.plugin)
+    if problem:
+        raise CommandExecutionError(problem)
+    no_uplinks = (*tunnel_sit.RESERVED_NAMES, *tunnel_others.FALLBACK, seen.name)
+    there = [each["ifname"] for each in seen.links if each["ifname"] not in no_uplinks]
+    if dev not in there:
+        raise CommandExecutionError(f"dev: this host has no interface {dev}; expected one of {', '.join(there)}")
 
 
 def check_kernel(seen: tunnel_host.Sight, carrier: str = "sit") -> None:
@@ -312,7 +335,8 @@ def warnings(wanted: dict[str, Any], seen: tunnel_host.Sight, route: dict[str, A
     # A route may have an MTU of its own, less than that of its interface.
     limits = [each["mtu"] for each in route.get("metrics", []) if "mtu" in each]
     limits += [link["mtu"] for link in seen.links if link["ifname"] == underlay]
-    room = min([*limits, mtu + IPV4_HEADER]) - IPV4_HEADER
+    header = tunnel_sit.HEADERS[wanted["carrier"]]
+    room = min([*limits, mtu + header]) - header
     said = [
         f"metric: {route.get('dev')} has a default route of the tunnel's metric {wanted['metric']} as well, "
         f"via {route.get('gateway')}: which of them packets take is the kernel's choice; "

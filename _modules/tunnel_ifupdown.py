@@ -16,10 +16,12 @@ from typing import Any
 import _dualstack_rooms
 
 with _dualstack_rooms.fresh(__file__):
+    import _dualstack_native_stanzas as native_stanzas
     import _dualstack_tunnel_adoption as tunnel_adoption
     import _dualstack_tunnel_interfaces5 as tunnel_interfaces5
     import _dualstack_tunnel_own as tunnel_own
     import _dualstack_tunnel_stanzas as tunnel_stanzas
+    import _dualstack_tunnel_wireguard as tunnel_wireguard
 __virtualname__ = "tunnel_ifupdown"
 
 MAIN = tunnel_interfaces5.MAIN
@@ -30,7 +32,8 @@ SHOWN = (
     "auto allow-hotplug iface inet inet6 v4tunnel static manual address netmask endpoint local gateway metric ttl mtu "
     "preferred-lifetime accept_ra autoconf dad-attempts source source-directory pre-up up post-up pre-down down "
     "post-down ip -6 addr route add replace del default from via dev onlink unreachable link tunnel mode sit gre "
-    "remote $IFACE echo true sysctl /proc/sys/net/ipv6/conf/$IFACE/accept_ra without a"
+    "remote type wireguard wg set private-key listen-port peer preshared-key allowed-ips persistent-keepalive $IFACE "
+    "echo true show /dev/null ifup sysctl /proc/sys/net/ipv6/conf/$IFACE/accept_ra without a"
 ).split()
 
 
@@ -40,8 +43,9 @@ def about() -> dict[str, Any]:
 
     Returns ``program``, which has to be there; ``arguments``, with which it identifies itself to :py:func:`recognise`;
     ``otherwise``, why another implementation of it does not work; ``mark``, what a file of this project's own begins
-    with; ``words``, those of its files that are shown in changes; ``carriers``, which tunnels it can make; ``boot``,
-    how an interface comes up at boot; and ``evidence``, the files by which :py:func:`has` judges.
+    with; ``words``, those of its files that are shown in changes; ``carriers``, which tunnels it can make; ``binds``,
+    whether to a device; ``boot``, how an interface comes up at boot; and ``evidence``, the files by which
+    :py:func:`has` judges.
 
     CLI Example:
 
@@ -56,9 +60,10 @@ def about() -> dict[str, Any]:
         "of the tunnel's stanza",
         "mark": tunnel_own.MARK,
         "words": SHOWN,
-        "carriers": ["sit", "gre"],
+        "carriers": ["sit", "gre", tunnel_wireguard.CARRIER],
+        "binds": True,
         "evidence": [STATE],
-        "offers": ["has", "record", "tunnels"],
+        "offers": ["has", "record", "tunnels", "native_read", "native_files"],
         "boot": {
             "service": "networking",
             "selected": tunnel_interfaces5.SELECTED,
@@ -172,7 +177,7 @@ def files(tunnel: dict[str, Any]) -> dict[str, str]:
         salt '*' tunnel_ifupdown.files '{name: he-ipv6, endpoint: 216.66.84.42, local: 46.105.5.1, address: "2001:db8::2/64", addresses: [], source: "2001:db8::2", routing: none, ttl: 255, mtu: 1480}'
     """  # noqa: E501
     name, source = tunnel["name"], tunnel["source"]
-    sit = tunnel.get("carrier", "sit") == "sit"
+    sit = tunnel.get("carrier", "sit") == "sit" and not tunnel.get("dev")  # a v4tunnel is bound to none
     lines = [
         f"auto {name}",
         *(_sit(tunnel) if sit else _other(tunnel)),
@@ -214,10 +219,18 @@ def _sit(tunnel: dict[str, Any]) -> list[str]:
 def _other(tunnel: dict[str, Any]) -> list[str]:
     """A tunnel for which interfaces(5) has no method but `inet tunnel`, which would take an IPv4 address of its own."""
     local = "" if tunnel["local"] in tunnel_own.NO_LOCAL else f" local {tunnel['local']}"
-    ends = f"remote {tunnel['endpoint']}{local} ttl {tunnel['ttl']}"
+    dev = f" dev {tunnel['dev']}" if tunnel.get("dev") else ""
+    ends = f"remote {tunnel['endpoint']}{local} ttl {tunnel['ttl']}{dev}"
+    made = [f"ip tunnel add $IFACE mode {tunnel.get('carrier', 'sit')} {ends}"]
+    if tunnel.get("carrier") == tunnel_wireguard.CARRIER:
+        peer = tunnel_wireguard.said("$IFACE", tunnel["endpoint"], tunnel[tunnel_wireguard.CARRIER])
+        made = [f"ip link add dev $IFACE type {tunnel_wireguard.CARRIER}", peer]
+    if tunnel.get("dev"):
+        # `ifup -a` goes by the order of the files, in which this one may be before a VLAN, a bridge or a bond.
+        made = [f"ip link show dev {tunnel['dev']} >/dev/null 2>&1 || ifup {tunnel['dev']}", *made]
     return [
         f"iface {tunnel['name']} inet6 static",
-        f"    pre-up ip tunnel add $IFACE mode {tunnel['carrier']} {ends} || true",
+        *(f"    pre-up {each} || true" for each in made),
         "    post-down ip link del dev $IFACE || true",
         f"    address {tunnel['address']}",
         "    accept_ra 0",
@@ -357,3 +370,47 @@ def record(name: str) -> list[list[str]]:
     """
     script = 'printf "iface %s inet6 manual\\n" "$1" | ifup --no-scripts --force -i /proc/self/fd/0 "$1"'
     return [["sh", "-c", script, "ifup", name]]
+
+
+def native_read(native: dict[str, Any], host: dict[str, str]) -> list[dict[str, Any]]:
+    """
+    What the files say about the IPv6 of an interface of the host's own.
+
+    native
+        Its ``interface``, and its ``index``.
+    host
+        The texts of the files that ifupdown reads, and of the evidence, by path.
+
+    Returns dictionaries: an ``address`` with its prefix length or a ``gateway``, empty for the other; ``place``
+    (``path, line 7``); and whether the file is ``ours``. They may have more: the ``metric`` of the route, and whether
+    the address is ``deprecated``. A hook that is not understood has neither, and is ``unclear``: its text.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' tunnel_ifupdown.native_read '{interface: eth0, index: 2}' '{/etc/network/interfaces: "auto eth0"}'
+    """
+    return native_stanzas.read(native, host)
+
+
+def native_files(native: dict[str, Any], host: dict[str, str]) -> dict[str, str | None]:
+    """
+    The files that change for an interface of the host's own to have IPv6 at the next boot.
+
+    native
+        ``interface``, ``index``, the ``addresses`` and the ``gateway`` that no other file has, empty for none,
+        ``metric`` and ``source``.
+    host
+        As for :py:func:`native_read`.
+
+    Returns the new texts, ``None`` for a file that goes. Raises ``CommandExecutionError`` where the file is somebody
+    else's, or nothing brings the interface up at boot.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' tunnel_ifupdown.native_files '{interface: eth0, index: 2, addresses: [], gateway: "", metric: null, source: null}' '{/etc/network/interfaces: "auto eth0"}'
+    """  # noqa: E501
+    return native_stanzas.write(native, host)

@@ -5,6 +5,8 @@ Measured with 3.0.0:
 
 * A stanza ``v4tunnel`` is refused ("unsupported address method"), and ``ifup`` goes on without it.
 * ``ifup`` compares the live interface with the stanza, and does what is missing: what is right already stays as it is.
+* A stanza with ``tunnel-dev`` makes the tunnel depend on that interface: ``ifdown`` of the tunnel takes that down as
+  well. So a tunnel with ``dev`` is refused.
 * ``ifreload -a`` touches every interface whose stanza has changed, and is never used here.
 """
 
@@ -15,6 +17,7 @@ from typing import Any
 import _dualstack_rooms
 
 with _dualstack_rooms.fresh(__file__):
+    import _dualstack_native_stanzas as native_stanzas
     import _dualstack_tunnel_adoption as tunnel_adoption
     import _dualstack_tunnel_interfaces5 as tunnel_interfaces5
     import _dualstack_tunnel_own as tunnel_own
@@ -27,9 +30,9 @@ STATES = ("/var/tmp/network/ifstatenew", "/run/network/ifstatenew")
 
 # The words of these files that are shown in changes.
 SHOWN = (
-    "auto iface inet6 static manual use tunnel tunnel-mode sit tunnel-local tunnel-remote tunnel-endpoint tunnel-ttl "
-    "any address netmask gateway metric mtu source source-directory up post-up down ip -6 addr route add replace del "
-    "default from via dev onlink preferred_lft $IFACE echo true /proc/sys/net/ipv6/conf/$IFACE/accept_ra "
+    "auto iface inet6 static manual use tunnel tunnel-mode sit tunnel-dev tunnel-local tunnel-remote tunnel-endpoint "
+    "tunnel-ttl any address netmask gateway metric mtu source source-directory up post-up down ip -6 addr route add "
+    "replace del default from via dev onlink preferred_lft $IFACE echo true /proc/sys/net/ipv6/conf/$IFACE/accept_ra "
     "unreachable gre without a route"
 ).split()
 
@@ -54,7 +57,7 @@ def about() -> dict[str, Any]:
         "words": SHOWN,
         "carriers": ["sit", "gre"],
         "evidence": list(STATES),
-        "offers": ["has", "record", "tunnels"],
+        "offers": ["has", "record", "tunnels", "native_read", "native_files"],
         "boot": {
             "service": "networking",
             "selected": tunnel_interfaces5.SELECTED,
@@ -297,3 +300,35 @@ def record(name: str) -> list[list[str]]:
         salt '*' tunnel_ifupdown2.record he-ipv6
     """
     return [["ifup", name]]
+
+
+def native_read(native: dict[str, Any], host: dict[str, str]) -> list[dict[str, Any]]:
+    """
+    What the files say about the IPv6 of an interface, as :py:func:`tunnel_ifupdown.native_read`.
+
+    native, host
+        As there.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' tunnel_ifupdown2.native_read '{interface: eth0, index: 2}' '{}'
+    """
+    return native_stanzas.read(native, host)
+
+
+def native_files(native: dict[str, Any], host: dict[str, str]) -> dict[str, str | None]:
+    """
+    The files that change for IPv6 of an interface, as :py:func:`tunnel_ifupdown.native_files`.
+
+    native, host
+        As there.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' tunnel_ifupdown2.native_files '{interface: eth0, index: 2, addresses: [], gateway: "", metric: null, source: null}' '{}'
+    """  # noqa: E501
+    return native_stanzas.told("ifupdown2", native, host)

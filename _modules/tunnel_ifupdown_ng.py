@@ -16,6 +16,7 @@ from typing import Any
 import _dualstack_rooms
 
 with _dualstack_rooms.fresh(__file__):
+    import _dualstack_native_stanzas as native_stanzas
     import _dualstack_tunnel_adoption as tunnel_adoption
     import _dualstack_tunnel_interfaces5 as tunnel_interfaces5
     import _dualstack_tunnel_own as tunnel_own
@@ -27,9 +28,9 @@ STATE = "/run/ifstate"
 
 # The words of these files that are shown in changes.
 SHOWN = (
-    "auto iface inet6 static manual use tunnel tunnel-mode sit tunnel-local tunnel-remote tunnel-endpoint tunnel-ttl "
-    "any address netmask gateway metric mtu source source-directory up post-up down ip -6 addr route add replace del "
-    "default from via dev onlink preferred_lft $IFACE echo true /proc/sys/net/ipv6/conf/$IFACE/accept_ra "
+    "auto iface inet6 static manual use tunnel tunnel-mode sit tunnel-dev tunnel-local tunnel-remote tunnel-endpoint "
+    "tunnel-ttl any address netmask gateway metric mtu source source-directory up post-up down ip -6 addr route add "
+    "replace del default from via dev onlink preferred_lft $IFACE echo true /proc/sys/net/ipv6/conf/$IFACE/accept_ra "
     "unreachable gre without a route"
 ).split()
 
@@ -53,8 +54,9 @@ def about() -> dict[str, Any]:
         "mark": tunnel_own.MARK,
         "words": SHOWN,
         "carriers": ["sit", "gre"],
+        "binds": True,
         "evidence": [STATE],
-        "offers": ["has", "record", "tunnels"],
+        "offers": ["has", "record", "tunnels", "native_read", "native_files"],
         "boot": {
             "service": "networking",
             "selected": tunnel_interfaces5.SELECTED,
@@ -293,3 +295,35 @@ def record(name: str) -> list[list[str]]:
     """
     script = 'printf "iface %s\\n" "$1" | ifup --executor-path /nonexistent -i /proc/self/fd/0 "$1"'
     return [["sh", "-c", script, "ifup", name]]
+
+
+def native_read(native: dict[str, Any], host: dict[str, str]) -> list[dict[str, Any]]:
+    """
+    What the files say about the IPv6 of an interface, as :py:func:`tunnel_ifupdown.native_read`.
+
+    native, host
+        As there.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' tunnel_ifupdown_ng.native_read '{interface: eth0, index: 2}' '{}'
+    """
+    return native_stanzas.read(native, host)
+
+
+def native_files(native: dict[str, Any], host: dict[str, str]) -> dict[str, str | None]:
+    """
+    The files that change for IPv6 of an interface, as :py:func:`tunnel_ifupdown.native_files`.
+
+    native, host
+        As there.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' tunnel_ifupdown_ng.native_files '{interface: eth0, index: 2, addresses: [], gateway: "", metric: null, source: null}' '{}'
+    """  # noqa: E501
+    return native_stanzas.told("ifupdown-ng", native, host)

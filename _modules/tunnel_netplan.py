@@ -15,20 +15,19 @@ import _dualstack_rooms
 from salt.exceptions import CommandExecutionError
 
 with _dualstack_rooms.fresh(__file__):
+    import _dualstack_native_files as native_files_room
+    import _dualstack_native_yaml as native_yaml
     import _dualstack_tunnel_definition as tunnel_definition
     import _dualstack_tunnel_own as tunnel_own
     import _dualstack_tunnel_rendered as tunnel_rendered
     import _dualstack_tunnel_units as tunnel_units
     import _dualstack_tunnel_yaml as tunnel_yaml
+    import _dualstack_tunnel_yaml_text as tunnel_yaml_text
 
 __virtualname__ = "tunnel_netplan"
 
-FOLDER = "/etc/netplan"
-# Another beginning: systemd-networkd is no root, and could not read a file of the mode of the others.
-ROUTES = "/etc/systemd/network/10-netplan-{}.network.d/50-he_tunnel.conf"
-ROUTES_HEADER = "# The tunnel's routes, managed by Salt (he_tunnel): they belong in the pillar, ipv6:tunnel.\n"
-LINKS = "/run/systemd/netif/links/"
-DEVICES = "/run/NetworkManager/devices/"
+FOLDER, ROUTES, ROUTES_HEADER = tunnel_yaml_text.FOLDER, tunnel_yaml_text.ROUTES, tunnel_yaml_text.ROUTES_HEADER
+LINKS, DEVICES = native_files_room.LINKS, native_files_room.DEVICES
 KEYFILES = tunnel_rendered.KEYFILES
 
 # The words of these files that are shown in changes.
@@ -63,9 +62,10 @@ def about() -> dict[str, Any]:
         "mark": tunnel_own.MARK,
         "mode": 0o600,
         "words": SHOWN,
+        "carriers": ["sit", "gre"],
         "unit": ["systemd-networkd.service", "NetworkManager.service"],
         "evidence": [f"{LINKS}*", f"{DEVICES}*", f"{KEYFILES}*"],
-        "offers": ["has", "changed", "record", "tunnels"],
+        "offers": ["has", "changed", "record", "tunnels", "native_read", "native_files", "native_changed"],
         "settles": 10.0,
         "boot": {
             "service": "systemd-networkd",
@@ -114,24 +114,20 @@ def has(interface: dict[str, Any], evidence: dict[str, str]) -> str:
         salt '*' tunnel_netplan.has '{name: eth0, index: 2}' '{}'
     """
     name, index = interface["name"], interface["index"]
-    state = _assigned(evidence.get(f"{LINKS}{index}", ""))
+    state = native_files_room.assigned(evidence.get(f"{LINKS}{index}", ""))
     file = state.get("NETWORK_FILE", "")
     if file.startswith(tunnel_units.NETPLAN) and state.get("ADMIN_STATE") != "unmanaged":
         return f"systemd-networkd has {name} by {file}"
-    device = _assigned(evidence.get(f"{DEVICES}{index}", ""))
+    device = native_files_room.assigned(evidence.get(f"{DEVICES}{index}", ""))
     if device.get("managed") == "true" and device.get("connection-uuid"):
         for path, text in evidence.items():
-            keyfile = _assigned(text)
+            keyfile = native_files_room.assigned(text)
             theirs = keyfile.get("interface-name") or path.removeprefix(KEYFILES).removesuffix(".nmconnection")
             # One that NetworkManager has written itself is named by its identifier, and may have no interface's name.
             same = keyfile.get("uuid") == device["connection-uuid"]
             if path.startswith(KEYFILES) and (theirs == name or same):
                 return f"NetworkManager has {name} by {path}"
     return ""
-
-
-def _assigned(text: str) -> dict[str, str]:
-    return dict(line.partition("=")[::2] for line in text.splitlines())
 
 
 def up(name: str) -> list[list[str]]:
@@ -212,12 +208,8 @@ def roots(name: str) -> list[str]:
         salt '*' tunnel_netplan.roots he-ipv6
     """
     folders = [each for each in tunnel_yaml.FOLDERS if each != "/lib/netplan"]  # a link to that in /usr
-    own = [_own_file(name)] if name else []
+    own = [tunnel_yaml_text.own_file(name)] if name else []
     return [*own, *(f"{folder}/*{tunnel_yaml.SUFFIX}" for folder in folders), ROUTES.format(name or "*")]
-
-
-def _own_file(name: str) -> str:
-    return f"{FOLDER}/60-{name}{tunnel_yaml.SUFFIX}"
 
 
 def includes(path: str, text: str) -> list[list[str]]:
@@ -259,7 +251,7 @@ def parse(name: str, host: dict[str, str]) -> dict[str, Any] | None:
     """
     path = ROUTES.format(name)
     found = tunnel_definition.read(name, host, tunnel_units.lines(path, host.get(path, "")))
-    own = host.get(_own_file(name), "")
+    own = host.get(tunnel_yaml_text.own_file(name), "")
     if found is not None and found["routing"] == "none":
         found.update(tunnel_own.remembered(own))
     return found
@@ -290,17 +282,13 @@ def tunnels(host: dict[str, str]) -> list[dict[str, Any]]:
             {
                 "name": name,
                 "kind": said.get("mode") or "sit",
-                "endpoint": _end(said.get("remote") or next((end for end in ends if end), "")),
-                "local": _end(said.get("local", "")),
+                "endpoint": tunnel_definition.end(said.get("remote") or next((end for end in ends if end), "")),
+                "local": tunnel_definition.end(said.get("local", "")),
                 "place": f"{each.place.path}, line {each.place.line}",
                 "ours": host[each.place.path].startswith(tunnel_own.MARK),
             }
         )
     return found
-
-
-def _end(text: str) -> str:
-    return "any" if text in tunnel_definition.ANY else text
 
 
 def files(tunnel: dict[str, Any]) -> dict[str, str]:
@@ -316,55 +304,8 @@ def files(tunnel: dict[str, Any]) -> dict[str, str]:
 
         salt '*' tunnel_netplan.files '{name: he-ipv6, endpoint: 216.66.84.42, local: 46.105.5.1, address: "2001:db8::2/64", addresses: [], source: "2001:db8::2", routing: none, routes: [], unreachable: [], carrier: sit, ttl: 255, mtu: 1480}'
     """  # noqa: E501
-    return {path: text for path, text in _files(tunnel, tunnel_definition.NETWORKD).items() if text is not None}
-
-
-def _files(tunnel: dict[str, Any], renderer: str) -> dict[str, str | None]:
-    name, source = tunnel["name"], tunnel["source"]
-    networkd = renderer == tunnel_definition.NETWORKD
-    # netplan of Debian 12 insists on a `local`; this is any.
-    local = "0.0.0.0" if tunnel["local"] == "any" else tunnel["local"]
-    said = [f"renderer: {renderer}", f"mode: {tunnel['carrier']}", f"local: {local}"]
-    said += [f"remote: {tunnel['endpoint']}", f"ttl: {tunnel['ttl']}"]
-    # NetworkManager's MTU has to be passed through: netplan writes it where it has no effect on a tunnel.
-    said += [f"mtu: {tunnel['mtu']}"] if networkd else ["ipv6-address-generation: stable-privacy"]
-    # A broker that does not answer must not delay the boot.
-    said += [*tunnel_own.unrouted(tunnel), "accept-ra: false", "optional: true", "addresses:"]
-    # Of several, NetworkManager makes the kernel take the first one.
-    addresses = sorted([tunnel["address"], *tunnel["addresses"]], key=lambda each: each.partition("/")[0] != source)
-    for each in addresses:
-        said.append(f'  - "{each}"{f"  {tunnel_definition.OWN}" if each == tunnel["address"] else ""}')
-    routes = [dict(zip(words[1::2], words[2::2])) for words in (each.split() for each in tunnel["routes"])]
-    refusing = [(each.split()[1], each.split()[3]) for each in tunnel["unreachable"]]
-    said += ["routes:"] if tunnel["routing"] == "default" or (refusing and networkd) else []
-    if tunnel["routing"] == "default":
-        said += ['  - to: "::/0"', f'    via: "{routes[0]["via"]}"', f"    metric: {routes[0]['metric']}"]
-        said += ["    on-link: true", f'    from: "{source}"']
-        routes = []
-    for prefix, metric in refusing if networkd else ():
-        said += [f'  - to: "{prefix}"', "    type: unreachable", f"    metric: {metric}"]
-    if not networkd:
-        said += ["networkmanager:", "  passthrough:", f'    ip-tunnel.mtu: "{tunnel["mtu"]}"']
-        first = 2 if tunnel["routing"] == "default" else 1  # netplan numbers its own
-        for number, (prefix, metric) in enumerate(refusing, first + len(routes)):
-            said.append(f'    ipv6.route{number}: "{prefix},::,{metric}"')
-            said.append(f'    ipv6.route{number}_options: "type=unreachable"')
-        for number, route in enumerate(routes, first):
-            said.append(f'    ipv6.route{number}: "::/0,{route["via"]},{route["metric"]}"')
-            said.append(f'    ipv6.route{number}_options: "onlink=true,from={route["from"]}"')
-        routes = []
-    text = "".join(f"      {line}\n" for line in said)
-    lines = [line for route in routes for line in _route(route)]
-    return {
-        _own_file(name): f"{tunnel_own.HEADER}network:\n  version: 2\n  tunnels:\n    {name}:\n{text}",
-        ROUTES.format(name): f"{ROUTES_HEADER}{chr(10).join(lines)}\n" if lines else None,
-    }
-
-
-def _route(said: dict[str, str]) -> list[str]:
-    """A route that netplan cannot write: its `from` is the address that packets get, not the one that they have."""
-    lines = ["[Route]", "Destination=::/0", f"Source={said['from']}", f"Gateway={said['via']}"]
-    return [*lines, "GatewayOnLink=yes", f"Metric={said['metric']}"]
+    texts = tunnel_yaml_text.files(tunnel, tunnel_definition.NETWORKD)
+    return {path: text for path, text in texts.items() if text is not None}
 
 
 def present(tunnel: dict[str, Any], host: dict[str, str], adopt: bool = False) -> dict[str, str | None]:
@@ -389,7 +330,7 @@ def present(tunnel: dict[str, Any], host: dict[str, str], adopt: bool = False) -
         salt '*' tunnel_netplan.present '{name: he-ipv6, endpoint: 216.66.84.42, local: 46.105.5.1, address: "2001:db8::2/64", addresses: [], source: "2001:db8::2", routing: none, routes: [], unreachable: [], carrier: sit, ttl: 255, mtu: 1480}' '{}'
     """  # noqa: E501
     name = tunnel["name"]
-    texts = _files(tunnel, tunnel_definition.renderer(name, host, _own_file(name)))
+    texts = tunnel_yaml_text.files(tunnel, tunnel_definition.renderer(name, host, tunnel_yaml_text.own_file(name)))
     result = {**_without_foreign(name, host, adopt, tunnel), **texts}
     return {path: text for path, text in result.items() if text is not None or path in host}
 
@@ -414,7 +355,7 @@ def absent(name: str, host: dict[str, str], adopt: bool = False) -> dict[str, st
 
         salt '*' tunnel_netplan.absent he-ipv6 '{}'
     """
-    own = {_own_file(name): tunnel_own.MARK, ROUTES.format(name): ROUTES_HEADER}
+    own = {tunnel_yaml_text.own_file(name): tunnel_own.MARK, ROUTES.format(name): ROUTES_HEADER}
     ours: dict[str, str | None] = {path: None for path, mark in own.items() if host.get(path, "").startswith(mark)}
     return {**ours, **_without_foreign(name, host, adopt)}
 
@@ -423,7 +364,7 @@ def _without_foreign(
     name: str, host: dict[str, str], adopt: bool, tunnel: dict[str, Any] | None = None
 ) -> dict[str, str | None]:
     """The files with definitions of this name that are not ours, without them; raises if they have to stay."""
-    own, result, problems = _own_file(name), {}, []
+    own, result, problems = tunnel_yaml_text.own_file(name), {}, []
     for path in tunnel_yaml.order(host):
         if path == own and host[path].startswith(tunnel_own.MARK):
             continue
@@ -458,7 +399,7 @@ def _key(name: str, path: str, host: dict[str, str]) -> str:
 def _problem(name: str, found: tunnel_yaml.Value, path: str, adopt: bool, tunnel: dict[str, Any] | None) -> str:
     """Why a definition cannot be removed for ours to take its place."""
     if not adopt:
-        return tunnel_own.foreign(name, f"{path}, line {found.place.line}", _own_file(name))
+        return tunnel_own.foreign(name, f"{path}, line {found.place.line}", tunnel_yaml_text.own_file(name))
     if not path.startswith(f"{FOLDER}/"):
         return f"{name} cannot be adopted from {path}: it is not in {FOLDER}, and would come back"
     lost = tunnel_definition.lost(found, tunnel)
@@ -472,3 +413,52 @@ def _problem(name: str, found: tunnel_yaml.Value, path: str, adopt: bool, tunnel
             "they say"
         )
     return ""
+
+
+def native_read(native: dict[str, Any], host: dict[str, str]) -> list[dict[str, Any]]:
+    """
+    What the files say about the IPv6 of an interface, as :py:func:`tunnel_ifupdown.native_read`.
+
+    native, host
+        As there.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' tunnel_netplan.native_read '{interface: eth0, index: 2}' '{/etc/netplan/a.yaml: "network: {ethernets: {eth0: {dhcp4: true}}}"}'
+    """  # noqa: E501
+    return native_yaml.read(native, host)
+
+
+def native_files(native: dict[str, Any], host: dict[str, str]) -> dict[str, str | None]:
+    """
+    The files that change for IPv6 of an interface, as :py:func:`tunnel_ifupdown.native_files`.
+
+    native, host
+        As there.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' tunnel_netplan.native_files '{interface: eth0, index: 2, addresses: [], gateway: "", metric: null, source: null}' '{/etc/netplan/a.yaml: "network: {ethernets: {eth0: {dhcp4: true}}}"}'
+    """  # noqa: E501
+    return native_yaml.write(native, host)
+
+
+def native_changed(native: dict[str, Any], host: dict[str, str]) -> list[list[str]]:
+    """
+    The commands after these files were written: what is rendered from them at a boot is rendered for this interface,
+    and the interface is left alone.
+
+    native, host
+        As in :py:func:`native_files`.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' tunnel_netplan.native_changed '{interface: eth0, index: 2}' '{/etc/netplan/a.yaml: "network: {ethernets: {eth0: {dhcp4: true}}}"}'
+    """  # noqa: E501
+    return tunnel_rendered.rendered(native_yaml.identifier(native, host))

@@ -17,6 +17,8 @@ import _dualstack_rooms
 from salt.exceptions import CommandExecutionError
 
 with _dualstack_rooms.fresh(__file__):
+    import _dualstack_native_units as native_units
+    import _dualstack_tunnel_bound as tunnel_bound
     import _dualstack_tunnel_netdev as tunnel_netdev
     import _dualstack_tunnel_own as tunnel_own
     import _dualstack_tunnel_sit as tunnel_sit
@@ -24,29 +26,14 @@ with _dualstack_rooms.fresh(__file__):
 
 __virtualname__ = "tunnel_networkd"
 
-FOLDER = "/etc/systemd/network"
 LINKS = "/run/systemd/netif/links/"
 ONLINE = "/lib/systemd/systemd-networkd-wait-online"
 PATIENCE = 20  # seconds for an interface that was made, to have its addresses and routes
-# A netdev that is not `Independent` is made with the interface whose file names it, and not again before that is
-# configured anew. It is made here then; systemd-networkd takes it as its own.
-MAKE = "; ".join(
-    (
-        f"file={FOLDER}/50-$1.netdev",
-        "grep -q '^Independent=yes$' $file && exit 0",
-        "ip link show dev $1 >/dev/null 2>&1 && exit 0",
-        'of() { sed -n "s/^$1=//p" $file; }',
-        "local=$(of Local)",
-        "ip tunnel add $1 mode $(of Kind) remote $(of Remote) ${local:+local $local} ttl $(of TTL) || exit",
-        "ip link set dev $1 mtu $(of MTUBytes)",
-    )
-)
-
 # The words of these files that are shown in changes.
 SHOWN = (
     "NetDev Name Kind sit MTUBytes Tunnel Independent yes Local Remote TTL Match Link RequiredForOnline no Network "
     "IPv6AcceptRA Address PreferredLifetime Route Destination Gateway GatewayOnLink Metric Source Type "
-    "unreachable gre any"
+    "unreachable gre any bound to"
 ).split()
 
 
@@ -70,10 +57,12 @@ def about() -> dict[str, Any]:
         "otherwise": "which is not that of systemd",
         "mark": tunnel_own.MARK,
         "words": SHOWN,
+        "carriers": ["sit", "gre"],
         "unit": "systemd-networkd.service",
         "evidence": [f"{LINKS}*"],
-        "offers": ["has", "changed", "record", "tunnels"],
+        "offers": ["has", "changed", "record", "tunnels", "native_read", "native_files"],
         "settles": 10.0,
+        "binds": True,
         # It brings back itself what an interface has lost that was down.
         "fixed": ["up"],
         "boot": {
@@ -142,7 +131,7 @@ def up(name: str) -> list[list[str]]:
 
         salt '*' tunnel_networkd.up he-ipv6
     """
-    return [["networkctl", "reload"], ["sh", "-c", MAKE, "tunnel", name], _wait(name)]
+    return [["networkctl", "reload"], ["sh", "-c", tunnel_bound.MAKE, "tunnel", name], _wait(name)]
 
 
 def _wait(name: str) -> list[str]:
@@ -218,7 +207,7 @@ def roots(name: str) -> list[str]:
 
 
 def _own_files(name: str) -> list[str]:
-    return [f"{FOLDER}/50-{name}.{kind}" for kind in tunnel_units.KINDS]
+    return [f"{tunnel_bound.FOLDER}/50-{name}.{kind}" for kind in tunnel_units.KINDS]
 
 
 def includes(path: str, text: str) -> list[list[str]]:
@@ -265,6 +254,10 @@ def parse(name: str, host: dict[str, str]) -> dict[str, Any] | None:
     own = host.get(_own_files(name)[1], "")
     if found is not None and found["routing"] == "none":
         found.update(tunnel_own.remembered(own))
+    netdev = host.get(_own_files(name)[0], "")
+    noted = [line.removeprefix(tunnel_bound.MARK) for line in netdev.splitlines() if line.startswith(tunnel_bound.MARK)]
+    if found is not None and noted and netdev.startswith(tunnel_own.MARK):
+        found["dev"] = noted[0]
     return found
 
 
@@ -308,7 +301,7 @@ def files(tunnel: dict[str, Any]) -> dict[str, str]:
     netdev, network = _own_files(tunnel["name"])
     made = ["[NetDev]", f"Name={tunnel['name']}", f"Kind={tunnel['carrier']}", f"MTUBytes={tunnel['mtu']}", ""]
     # Without `Independent`, there is no device unless the file of another interface names it.
-    made += ["[Tunnel]", "Independent=yes"]
+    made += ["[Tunnel]", f"{tunnel_bound.MARK}{tunnel['dev']}" if tunnel.get("dev") else "Independent=yes"]
     made += [f"Local={tunnel['local']}"] if tunnel["local"] != "any" else []
     made += [f"Remote={tunnel['endpoint']}", f"TTL={tunnel['ttl']}"]
     # A broker that does not answer must not delay the boot.
@@ -356,10 +349,17 @@ def present(tunnel: dict[str, Any], host: dict[str, str], adopt: bool = False) -
         salt '*' tunnel_networkd.present '{name: he-ipv6, endpoint: 216.66.84.42, local: 46.105.5.1, address: "2001:db8::2/64", addresses: [], source: "2001:db8::2", routing: none, routes: [], unreachable: [], carrier: sit, ttl: 255, mtu: 1480}' '{}'
     """  # noqa: E501
     name = tunnel["name"]
-    result = {**_without_foreign(name, host, adopt, tunnel), **files(tunnel)}
-    if tunnel_netdev.named(name, host):
+    ours = tunnel_bound.drop_ins(name, host)
+    host = {path: text for path, text in host.items() if path not in ours}
+    result = {**ours, **_without_foreign(name, host, adopt, tunnel), **files(tunnel)}
+    if tunnel.get("dev"):
+        result.update(tunnel_bound.files(name, tunnel["dev"], host))
+    elif tunnel_netdev.named(name, host):
         netdev, _ = _own_files(name)
-        result[netdev] = (result[netdev] or "").replace("Independent=yes\n", "")
+        bound = tunnel_netdev.underlay(name, host)
+        result[netdev] = (result[netdev] or "").replace(
+            "Independent=yes\n", f"{tunnel_bound.MARK}{bound}\n" if bound else ""
+        )
     left = {path: text for path, text in {**host, **result}.items() if text is not None}
     _, own = _own_files(name)
     first = next(iter(tunnel_netdev.networks(name, left)), own)
@@ -390,7 +390,9 @@ def absent(name: str, host: dict[str, str], adopt: bool = False) -> dict[str, st
 
         salt '*' tunnel_networkd.absent he-ipv6 '{}'
     """
-    own = {path: None for path in _own_files(name) if host.get(path, "").startswith(tunnel_own.MARK)}
+    ours = tunnel_bound.drop_ins(name, host)
+    host = {path: text for path, text in host.items() if path not in ours}
+    own = {**ours, **{path: None for path in _own_files(name) if host.get(path, "").startswith(tunnel_own.MARK)}}
     return {**own, **_without_foreign(name, host, adopt)}
 
 
@@ -436,8 +438,8 @@ def _problems(
     """Why a file cannot be removed for ours to take its place."""
     if not adopt:
         return [tunnel_own.foreign(name, f"{file}, line {lines[0].number}", " and ".join(_own_files(name)))]
-    if not file.startswith(f"{FOLDER}/"):
-        return [f"{name} cannot be adopted from {file}: it is not in {FOLDER}, and would come back"]
+    if not file.startswith(f"{tunnel_bound.FOLDER}/"):
+        return [f"{name} cannot be adopted from {file}: it is not in {tunnel_bound.FOLDER}, and would come back"]
     lost = [each for each in tunnel_netdev.lost(assigned, name, tunnel) if each[0].path == file]
     if lost:
         said = ", ".join(f"{line.number} ({line.key}{f': another {key}' if key else ''})" for line, key in lost)
@@ -446,3 +448,35 @@ def _problems(
             "they say"
         ]
     return []
+
+
+def native_read(native: dict[str, Any], host: dict[str, str]) -> list[dict[str, Any]]:
+    """
+    What the files say about the IPv6 of an interface, as :py:func:`tunnel_ifupdown.native_read`.
+
+    native, host
+        As there.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' tunnel_networkd.native_read '{interface: eth0, index: 2}' '{/run/systemd/netif/links/2: NETWORK_FILE=/etc/systemd/network/a.network, /etc/systemd/network/a.network: "[Match]\\nName=eth0"}'
+    """  # noqa: E501
+    return native_units.read(native, host)
+
+
+def native_files(native: dict[str, Any], host: dict[str, str]) -> dict[str, str | None]:
+    """
+    The files that change for IPv6 of an interface, as :py:func:`tunnel_ifupdown.native_files`.
+
+    native, host
+        As there.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' tunnel_networkd.native_files '{interface: eth0, index: 2, addresses: [], gateway: "", metric: null, source: null}' '{/run/systemd/netif/links/2: NETWORK_FILE=/etc/systemd/network/a.network, /etc/systemd/network/a.network: "[Match]\\nName=eth0"}'
+    """  # noqa: E501
+    return native_units.write(native, host)

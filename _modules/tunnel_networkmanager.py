@@ -25,6 +25,7 @@ import _dualstack_rooms
 from salt.exceptions import CommandExecutionError
 
 with _dualstack_rooms.fresh(__file__):
+    import _dualstack_native_keyfile as native_keyfile
     import _dualstack_tunnel_connection as tunnel_connection
     import _dualstack_tunnel_keyfile as tunnel_keyfile
     import _dualstack_tunnel_own as tunnel_own
@@ -69,15 +70,17 @@ def about() -> dict[str, Any]:
         "arguments": ["--version"],
         "otherwise": "which is not NetworkManager's",
         "unit": "NetworkManager.service",
-        "offers": ["has", "changed", "record", "tunnels"],
+        "offers": ["has", "changed", "record", "tunnels", "native_read", "native_files"],
         "evidence": [f"{DEVICES}/*", f"{tunnel_keyfile.RUN}/*"],
         "settles": 5.0,
         # One that is up again gets its routes from it, at the same time as from others.
-        "fixed": ["endpoint", "local", "ttl", "up"],
+        "fixed": ["endpoint", "local", "dev", "ttl", "up"],
         "deprecates": False,
+        "binds": True,
         "mark": tunnel_own.MARK,
         "mode": 0o600,
         "words": SHOWN,
+        "carriers": ["sit", "gre"],
         "boot": {
             "service": "NetworkManager",
             "selected": r"^[ \t]*interface-name[ \t]*=[ \t]*{}[ \t]*$",
@@ -452,3 +455,35 @@ def _foreign(
     if problems:
         raise CommandExecutionError("\n".join(problems))
     return found
+
+
+def native_read(native: dict[str, Any], host: dict[str, str]) -> list[dict[str, Any]]:
+    """
+    What the files say about the IPv6 of an interface, as :py:func:`tunnel_ifupdown.native_read`.
+
+    native, host
+        As there.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' tunnel_networkmanager.native_read '{interface: eth0, index: 2}' '{}'
+    """
+    return native_keyfile.read(native, host)
+
+
+def native_files(native: dict[str, Any], host: dict[str, str]) -> dict[str, str | None]:
+    """
+    The files that change for IPv6 of an interface, as :py:func:`tunnel_ifupdown.native_files`.
+
+    native, host
+        As there.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' tunnel_networkmanager.native_files '{interface: eth0, index: 2, addresses: [], gateway: "", metric: null, source: null}' '{}'
+    """  # noqa: E501
+    return native_keyfile.told(native, host)

@@ -65,6 +65,7 @@ def present(
     address: str | None = None,
     gateway: str | None = None,
     local: str | None = None,
+    dev: str | None = None,
     addresses: list[str] | None = None,
     routed: str | list[str] | None = None,
     source: str | None = None,
@@ -73,6 +74,7 @@ def present(
     routing: str | None = None,
     metric: int | None = None,
     carrier: str | None = None,
+    wireguard: dict[str, Any] | None = None,
     stack: str | None = None,
     adopt: bool | None = None,
     id: int | str | None = None,
@@ -96,6 +98,10 @@ def present(
     local
         This host's IPv4 address, which may be a private one behind NAT. With ``auto``, the default, the tunnel has
         none: the kernel takes the source address of the route to ``endpoint``, which may change.
+    dev
+        The interface that the tunnel's packets leave by, whatever the other routes say, such as the second uplink, or
+        one in a VRF: its table then has the way to ``endpoint``. By default none in particular. Not every network stack
+        can bind a tunnel.
     addresses
         Further addresses out of the routed prefix, each with its prefix length.
     routed
@@ -108,7 +114,8 @@ def present(
     ttl
         Of the IPv4 packets, 1 to 255 hops; 255 by default.
     mtu
-        Of the tunnel in bytes, 1280 to 65515, by default 1480, with ``gre`` 1476; the broker has to use the same.
+        Of the tunnel in bytes, 1280 to 65515, by default 1480, with ``gre`` 1476, with ``wireguard`` 1420; the broker
+        has to use the same.
     routing
         ``default``: ``::/0`` goes through the tunnel. ``source``: only what comes from one of the tunnel's own
         prefixes does, so that a native IPv6 route is left alone. ``none``: no route.
@@ -116,8 +123,13 @@ def present(
         Of these routes; 1024 by default. The kernel takes the least: beside a native default route by which this host
         is managed, it has to be more than that of the native one.
     carrier
-        What carries the packets: ``sit``, the default, which is 6in4 (protocol 41), or ``gre`` (protocol 47). Not every
-        network stack can configure both.
+        What carries the packets: ``sit``, the default, which is 6in4 (protocol 41), ``gre`` (protocol 47), or
+        ``wireguard`` (UDP), which is for ``ifupdown``.
+    wireguard
+        For this carrier: ``public_key``, the broker's; ``private_key_file``, the file with this host's key, which not
+        everybody can read; ``port``, the broker's (51820); ``listen_port``, of this host, by default any;
+        ``preshared_key_file``; ``keepalive``, in seconds, by default none; ``allowed_ips``, the prefixes that the
+        broker may send from, by default ``::/0``. It has neither ``local`` nor ``ttl``.
     stack
         Which network stack configures the host, such as ``ifupdown``; ``auto``, the default, detects it.
     adopt
@@ -141,6 +153,7 @@ def present(
         address=address,
         gateway=gateway,
         local=local,
+        dev=dev,
         addresses=addresses,
         routed=routed,
         source=source,
@@ -149,6 +162,7 @@ def present(
         routing=routing,
         metric=metric,
         carrier=carrier,
+        wireguard=wireguard,
         stack=stack,
         adopt=adopt,
         id=id,

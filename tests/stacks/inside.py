@@ -16,7 +16,7 @@ import salt.config
 import salt.loader
 
 from ..lab.conftest import Salt
-from ..lab.network import ARGUMENTS, NAME, PUBLISHED, ip, reaches, run
+from ..lab.network import ARGUMENTS, NAME, OTHER, PUBLISHED, SECOND, TWO, ip, on, reaches, run, second_broker
 
 FOLDER = Path("/srv/lab")  # Salt's own files
 TUNNEL = "The tunnel is up"
@@ -42,10 +42,10 @@ DRIFT: dict[str, tuple[str, set[str], str]] = {
 }
 
 
-def own_files() -> list[Path]:
+def own_files(name: str = NAME) -> list[Path]:
     """The files of this project that are about the tunnel."""
     folders = ("/etc/systemd/network", "/etc/netplan", "/etc/NetworkManager/system-connections", "/etc/network")
-    return sorted(path for folder in folders for path in Path(folder).rglob(f"*{NAME}*") if path.is_file())
+    return sorted(path for folder in folders for path in Path(folder).rglob(f"*{name}*") if path.is_file())
 
 
 def eth0() -> list[str]:
@@ -76,11 +76,11 @@ def apply(modules: Any, *words: str, **named: Any) -> dict[str, Any]:
     return changed(Salt.results(modules["state.apply"](*words, **named)))
 
 
-def door(modules: Any) -> Callable[..., dict[str, Any]]:
-    """``he_tunnel.present`` with the pillar's tunnel."""
+def door(modules: Any, name: str = NAME, **tunnel: Any) -> Callable[..., dict[str, Any]]:
+    """``he_tunnel.present`` with the pillar's tunnel, or with another."""
 
     def present(test: bool) -> dict[str, Any]:
-        result: dict[str, Any] = modules["he_tunnel.present"](NAME, test=test, **ARGUMENTS)
+        result: dict[str, Any] = modules["he_tunnel.present"](name, test=test, **(tunnel or ARGUMENTS))
         assert result["result"] is not False, result["comment"]
         return result
 
@@ -128,6 +128,42 @@ def moved(modules: Any) -> None:
     assert present(test=False)["changes"] == {}
 
 
+def gre(modules: Any) -> None:
+    """Another carrier: it comes up as predicted, beside the other tunnel; it drifts, is repaired, and goes."""
+    second_broker("gre")
+    rule = "INPUT -s 192.0.2.66 -p gre -j ACCEPT".split()
+    run("iptables", "-I", *rule)  # the formula's own rules are for the tunnel of the pillar
+    present = door(modules, SECOND, carrier="gre", **TWO)
+    assert not reaches("client6", OTHER)
+
+    def repaired(*words: str, **link: Any) -> None:
+        run(*words)
+        predicted = present(test=True)
+        done = present(test=False)
+        print(f"{' '.join(words)}: {done['changes']}", flush=True)
+        assert done["changes"] == predicted["changes"]
+        assert {key: each["new"] for key, each in done["changes"]["link"].items()} == link, done["changes"]
+        assert reaches("client6", OTHER)
+
+    everything = {"kind": "gre", "endpoint": TWO["endpoint"], "local": "any", "ttl": 255, "mtu": 1476, "up": True}
+    repaired("true", **everything)
+    assert own_files(SECOND)
+    assert present(test=False)["changes"] == {}
+    for rung in ("live", "routed", "underlaid", "answering"):
+        found = modules[f"he_tunnel.{rung}"](SECOND)
+        assert found["result"] is True, found["comment"]
+    repaired(*f"ip tunnel change {SECOND} mode gre remote 192.0.2.67 ttl 7".split(), endpoint="192.0.2.66", ttl=255)
+    repaired(*f"ip link set dev {SECOND} mtu 1400".split(), mtu=1476)
+    repaired(*f"ip link del dev {SECOND}".split(), **everything)
+    assert present(test=False)["changes"] == {}
+    gone = modules["he_tunnel.absent"](SECOND, test=False)
+    assert gone["result"] is True, gone["comment"]
+    assert ip("link", "show", "dev", SECOND) == [] and own_files(SECOND) == []
+    assert reaches("client6", PUBLISHED) and not reaches("client6", OTHER)
+    on("broker", "ip", "link", "del", "he1")
+    run("iptables", "-D", *rule)
+
+
 def converge() -> None:
     """The mission, from a host of IPv4 only; and whatever happens to it afterwards."""
     salt_call = Salt(FOLDER)
@@ -144,6 +180,7 @@ def converge() -> None:
     print(modules["he_tunnel.status"]())
     drift(modules)
     moved(modules)
+    gre(modules)
     assert eth0() == before
     run("sync")
 

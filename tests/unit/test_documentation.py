@@ -11,6 +11,7 @@ import _dualstack_broker_settings as broker_settings
 import _dualstack_dns_ptr as dns_ptr
 import _dualstack_dns_settings as dns_settings
 import _dualstack_firewall_ruleset as firewall_ruleset
+import _dualstack_native_settings as native_settings
 import _dualstack_pillar as pillar
 import _dualstack_tunnel_sit as tunnel_sit
 import aaaa_command
@@ -75,8 +76,9 @@ def test_the_states_docstrings_are_true_yaml() -> None:
 
 def test_the_example_has_every_key_and_each_has_its_comment() -> None:
     tunnel = yaml.safe_load(EXAMPLE)["ipv6"]["tunnel"]
-    assert set(tunnel) == set(tunnel_sit.READERS) - set(broker_settings.READERS)
-    for key in broker_settings.READERS:  # the demo has no broker to ask
+    left_out = {*broker_settings.READERS, "dev"}  # the demo has no broker to ask, and one uplink
+    assert set(tunnel) == set(tunnel_sit.READERS) - left_out
+    for key in left_out:
         assert re.search(rf"^    #{key}: .*#", EXAMPLE, re.MULTILINE), key
     assert tunnel_sit.errors(tunnel) == []
     for key in tunnel:
@@ -99,7 +101,9 @@ def test_the_defaults_that_the_example_tells_are_the_defaults() -> None:
 
 def test_the_example_has_every_part_and_the_names_of_debian() -> None:
     example = yaml.safe_load(EXAMPLE)["ipv6"]
-    assert {*example, "tunnels"} == set(pillar.KEYS)  # which is instead of another
+    assert {*example, "tunnels", "native"} == set(pillar.KEYS)  # which are instead of another
+    for key in native_settings.READERS:
+        assert re.search(rf"^  #  {key}: .*#", EXAMPLE, re.MULTILINE), key
     assert re.search(r"^  #tunnels:$", EXAMPLE, re.MULTILINE)
     families = yaml.safe_load((REPOSITORY / "salt" / "ipv6" / "os_family.yaml").read_text())
     assert example["lookup"] == families["Debian"]["lookup"]

@@ -398,3 +398,43 @@ def test_each_next_hop_of_a_default_route_is_one(monkeypatch: pytest.MonkeyPatch
     ]
     with pytest.raises(CommandExecutionError, match="metric 1024, via fe80::1 dev eth0;"):
         tunnel_surroundings.check_others(WANTED, sight(routes=routes))
+
+
+def test_the_way_by_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a route by it, the kernel takes the endpoint for a neighbour; at a point-to-point link, it is one."""
+    asked: list[list[str]] = []
+    found: dict[str, Any] = {}
+
+    def ip(words: list[str]) -> Any:
+        asked.append(words)
+        if words[0] == "-d":
+            return [{"ifname": "ppp0", "flags": ["POINTOPOINT"]}, {"ifname": "eth1", "flags": ["BROADCAST"]}]
+        if "fibmatch" in words:
+            raise host_ip.Nothing("ip", 2, "RTNETLINK answers: No route to host")
+        return [{"dst": ENDPOINT, "dev": words[-1], **found}]
+
+    monkeypatch.setattr(host_ip, "look", ip)
+    found["gateway"] = "203.0.113.254"
+    assert tunnel_host.route_to(ENDPOINT, LOCAL, "eth1")["dev"] == "eth1"
+    assert asked == [["route", "get", ENDPOINT, "from", LOCAL, "oif", "eth1"]]
+    del found["gateway"]
+    assert tunnel_host.route_to(ENDPOINT, "auto", "ppp0")["dev"] == "ppp0"
+    with pytest.raises(CommandExecutionError, match=f"endpoint: this host has no route to {ENDPOINT} oif eth1"):
+        tunnel_host.route_to(ENDPOINT, "any", "eth1")
+
+
+def test_a_device_that_is_not_there_or_that_the_stack_cannot_have() -> None:
+    wanted = {**WANTED, "dev": "eth7"}
+    plugin = SimpleNamespace(about=lambda: {"binds": True})
+    links = [ETH0, {"ifname": "lo"}, {"ifname": "sit0"}, {"ifname": "he0"}]
+    seen = sight(links=links)
+    seen = seen._replace(configuration=seen.configuration._replace(plugin=cast(Any, plugin)))
+    with pytest.raises(CommandExecutionError, match="^dev: this host has no interface eth7; expected one of eth0$"):
+        tunnel_surroundings.check_dev(wanted, seen)
+    tunnel_surroundings.check_dev({**wanted, "dev": "eth0"}, seen)
+    tunnel_surroundings.check_dev({**wanted, "dev": None}, sight(links=links))
+    unable = seen._replace(
+        configuration=seen.configuration._replace(plugin=cast(Any, SimpleNamespace(about=lambda: {})))
+    )
+    with pytest.raises(CommandExecutionError, match="^dev: toy cannot bind a tunnel to a device here; leave it out"):
+        tunnel_surroundings.check_dev(wanted, unable)

@@ -111,6 +111,9 @@ def test_source_routing_in_the_file() -> None:
         {"routed": "2001:470:1f13:f87::/64"},
         {"routed": ["2001:470:1f13:f87::/64", "2001:470:ab::/48"], "routing": "source"},
         {"carrier": "gre"},
+        {"dev": "eth1"},
+        {"dev": "eth0.100", "local": "auto", "routing": "source", "addresses": []},
+        {"carrier": "gre", "dev": "ppp0"},
         {"carrier": "gre", "local": "auto", "routing": "source", "routed": ["2001:470:ab::/48"], "addresses": []},
     ],
 )
@@ -413,7 +416,7 @@ def test_the_metric_that_no_line_gives_is_the_kernels() -> None:
             "iface he-ipv6 inet6 static\n    tunnel-mode sit\n    description tunnel\n",
             "3 (tunnel-mode), 4 (description)",
         ),
-        ("iface he-ipv6 inet manual\n    up ip tunnel add he-ipv6 mode sit remote 216.66.84.42 dev eth0\n", "3 (up)"),
+        ("iface he-ipv6 inet manual\n    up ip tunnel add he-ipv6 mode sit remote 216.66.84.42 key 7\n", "3 (up)"),
         ("iface he-ipv6 inet6 manual\n    up ip -6 rule add from 2001:db8::/64 table 6\n", "3 (up)"),
         ("iface he-ipv6 inet6 manual\n    up ip -6 route add ::/0 dev he-ipv6 table 6\n", "3 (up)"),
         (
@@ -702,3 +705,22 @@ def test_gre_in_the_file() -> None:
     assert f"iface he-ipv6 inet6 static\n    pre-up {add}\n    post-down ip link del dev $IFACE || true\n" in text
     (found,) = tunnel_ifupdown.tunnels({OWN: text})
     assert (found["kind"], found["endpoint"], found["ours"]) == ("gre", "216.66.84.42", True)
+
+
+def test_the_device_of_a_bound_tunnel_is_brought_up_first() -> None:
+    """Debian's main file begins with the line that includes ours: a VLAN in it would be made after the tunnel."""
+    tunnel = tunnel_sit.canonical({**GIVEN, "dev": "eth0.100"})
+    (text,) = tunnel_ifupdown.files(tunnel).values()
+    hooks = [line.strip() for line in text.splitlines() if line.strip().startswith("pre-up")]
+    assert hooks[0] == "pre-up ip link show dev eth0.100 >/dev/null 2>&1 || ifup eth0.100 || true"
+    assert hooks[1].startswith("pre-up ip tunnel add $IFACE ") and len(hooks) == 2
+    assert tunnel_ifupdown.parse("he-ipv6", {MAIN: SOURCES, OWN: text}) is not None
+    assert tunnel_sit.canonical(tunnel_ifupdown.parse("he-ipv6", {MAIN: SOURCES, OWN: text}) or {}) == tunnel
+    assert "ifup" not in "".join(tunnel_ifupdown.files(TUNNEL).values())
+
+
+def test_a_last_line_that_goes_on_does_not_take_ours() -> None:
+    host = {MAIN: "auto eth0\niface eth0 inet dhcp\n    up echo one \\\n"}
+    after = {**host, **tunnel_ifupdown.present(TUNNEL, host)}
+    assert after[MAIN] == f"{host[MAIN]}\nsource {OWN}\n"
+    assert tunnel_ifupdown.includes(MAIN, after[MAIN]) == [[OWN, ".*"]]

@@ -263,6 +263,12 @@ def test_an_old_address_keeps_its_route() -> None:
 
 
 REFUSING = f"unreachable 2001:470:1f13:f87::/64 metric {tunnel_sit.owner('he-ipv6')}"
+def test_a_device_that_is_not_declared() -> None:
+    live = {**INTERFACE, "link": {**INTERFACE["link"], "dev": "eth1"}}
+    assert tunnel_interface.differences(live, INTERFACE) == {"link": {"dev": {"old": "eth1", "new": "absent"}}}
+    assert not tunnel_interface.changeable(live, INTERFACE)
+
+
 REFUSED = {"type": "unreachable", "dst": "2001:470:1f13:f87::/64", "dev": "lo", "flags": [], "pref": "medium"}
 
 
@@ -310,3 +316,25 @@ def test_another_carrier() -> None:
     ]
     changed = tunnel_interface.commands("he-ipv6", gre, {**gre, "link": {**gre["link"], "ttl": 64}})
     assert changed[0][:6] == ["ip", "tunnel", "change", "he-ipv6", "mode", "gre"]
+
+
+def test_a_device_is_given_in_place_and_the_mtu_after_it() -> None:
+    """The kernel takes another MTU with another device; and ip(8) cannot say none."""
+    free = tunnel_interface.wanted(TUNNEL)
+    bound = tunnel_interface.wanted({**TUNNEL, "dev": "eth1"})
+    assert "dev" not in free["link"] and bound["link"]["dev"] == "eth1"
+    assert tunnel_interface.differences(free, bound) == {"link": {"dev": {"old": "absent", "new": "eth1"}}}
+    change, mtu = tunnel_interface.commands("he-ipv6", free, bound)
+    assert change[:3] == ["ip", "tunnel", "change"] and change[-2:] == ["dev", "eth1"]
+    assert mtu == ["ip", "link", "set", "dev", "he-ipv6", "mtu", "1480"]
+    assert not tunnel_interface.changeable(bound, free)
+    assert tunnel_interface.commands("he-ipv6", bound, free)[0] == ["ip", "link", "del", "dev", "he-ipv6"]
+    assert "dev" not in tunnel_interface.commands("he-ipv6", bound, free)[1]
+
+
+@pytest.mark.parametrize(("data", "dev"), [({"link": "eth1"}, "eth1"), ({"link_index": 7}, "7"), ({}, None)])
+def test_the_device_of_a_live_tunnel(data: dict[str, Any], dev: str | None) -> None:
+    info = {"info_kind": "sit", "info_data": {"proto": "ip6ip", "remote": "216.66.84.42", "ttl": 255, **data}}
+    link = {"ifname": "he0", "flags": ["UP"], "mtu": 1480, "linkinfo": info, "addr_info": []}
+    found = tunnel_interface.parse("he0", [link], []) or {}
+    assert found["link"].get("dev") == dev

@@ -11,7 +11,7 @@ import tunnel_networkd
 from salt.exceptions import CommandExecutionError
 
 from ..lab.network import ARGUMENTS
-from .variants import VARIANTS
+from .variants import BOUND, VARIANTS
 
 FOLDER = "/etc/systemd/network"
 NETDEV, NETWORK = f"{FOLDER}/50-he-ipv6.netdev", f"{FOLDER}/50-he-ipv6.network"
@@ -91,14 +91,54 @@ Metric=1024
 """
 
 
-@pytest.mark.parametrize("extra", VARIANTS)
+@pytest.mark.parametrize("extra", [*VARIANTS, *BOUND])
 def test_what_is_written_is_read(extra: dict[str, Any]) -> None:
     tunnel = filed(extra)
     files = tunnel_networkd.files(tunnel)
     read = tunnel_sit.canonical(tunnel_networkd.parse("he-ipv6", files) or {})
     assert {**read, "local": "any" if read["local"] == "auto" else read["local"]} == tunnel
-    assert tunnel_networkd.present(tunnel, files) == files
-    assert tunnel_networkd.absent("he-ipv6", files) == {NETDEV: None, NETWORK: None}
+    files = {**({f"{FOLDER}/9.network": f"[Match]\nName={tunnel['dev']}\n"} if tunnel["dev"] else {}), **files}
+    whole = {path: text or "" for path, text in {**files, **tunnel_networkd.present(tunnel, files)}.items()}
+    assert tunnel_networkd.present(tunnel, whole).items() <= whole.items()
+    assert len(whole) == len(files) + bool(tunnel["dev"])
+    ours = {path for path in whole if path != f"{FOLDER}/9.network"}
+    assert tunnel_networkd.absent("he-ipv6", whole) == dict.fromkeys(ours)
+
+
+def test_a_tunnel_is_bound_by_a_drop_in_of_its_devices_file() -> None:
+    tunnel, own = filed({"dev": "eth1"}), f"{FOLDER}/30-uplink.network.d/50-he-ipv6.conf"
+    host = {f"{FOLDER}/30-uplink.network": "[Match]\nName=eth1\nType=ether\n", f"{FOLDER}/eth0.network": ETH0}
+    bound = tunnel_networkd.present(tunnel, host)
+    assert (bound[own] or "").endswith("[Network]\nTunnel=he-ipv6\n")
+    assert "Independent" not in (bound[NETDEV] or "")
+    after = {path: text for path, text in {**host, **bound}.items() if text is not None}
+    assert (tunnel_networkd.parse("he-ipv6", after) or {})["dev"] == "eth1"
+    # It moves with the key, and goes with it.
+    moved = tunnel_networkd.present(filed({"dev": "eth0"}), after)
+    assert moved[own] is None and f"{FOLDER}/eth0.network.d/50-he-ipv6.conf" in moved
+    free = tunnel_networkd.present(TUNNEL, after)
+    assert free[own] is None and "Independent=yes\n" in (free[NETDEV] or "")
+
+
+ETH0 = "[Match]\nName=eth0\n"
+
+
+@pytest.mark.parametrize(
+    ("host", "said"),
+    [
+        ({}, "dev: no .network file of systemd-networkd is about eth1"),
+        ({"a.network": "[Match]\nName=eth*\n"}, "a.network is about other interfaces than eth1, too"),
+        ({"a.network": "[Match]\nName=eth1 eth2\n"}, "a.network is about other interfaces than eth1, too"),
+        (
+            {"a.network": "[Match]\nName=eth1\n", "b.network": f"{ETH0}[Network]\nTunnel=he-ipv6\n"},
+            "b.network, line 4 binds he-ipv6 to another interface than eth1",
+        ),
+    ],
+)
+def test_what_cannot_be_bound_is_refused(host: dict[str, str], said: str) -> None:
+    with pytest.raises(CommandExecutionError) as error:
+        tunnel_networkd.present(filed({"dev": "eth1"}), {f"{FOLDER}/{name}": text for name, text in host.items()})
+    assert said in str(error.value)
 
 
 def test_source_routes_are_the_kernels_own() -> None:
@@ -118,10 +158,11 @@ def test_somebody_elses_is_refused_and_adopted() -> None:
         f"{FOLDER}/he.netdev": None,
         f"{FOLDER}/he.network": None,
         **tunnel_networkd.files(TUNNEL),
-        NETDEV: MADE.replace("Independent=yes\n", ""),
+        NETDEV: MADE.replace("Independent=yes\n", "# bound to eth0\n"),
     }
     after = {path: text for path, text in {**BY_HAND, **moved}.items() if text is not None}
-    assert tunnel_networkd.parse("he-ipv6", after) == tunnel_networkd.parse("he-ipv6", tunnel_networkd.files(TUNNEL))
+    alone = tunnel_networkd.parse("he-ipv6", tunnel_networkd.files(TUNNEL)) or {}
+    assert tunnel_networkd.parse("he-ipv6", after) == {**alone, "dev": "eth0"}
     assert {**after, **tunnel_networkd.present(TUNNEL, after)} == after
 
 

@@ -363,9 +363,9 @@ SAMPLES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         {
             **{"endpoint": "216.66.80.30", "local": "10.1.1.5", "ttl": 255, "mtu": 1480, "routing": "default"},
             **{"address": "2001:470:aaaa:1::2/64", "gateway": "2001:470:aaaa:1::1", "metric": 675},
-            "source": "2001:470:aaaa:1::2",
+            **{"source": "2001:470:aaaa:1::2", "dev": "eth0"},
         },
-        ["ip-tunnel.parent"],
+        [],
     ),
     "without local": (
         WITHOUT_LOCAL,
@@ -493,6 +493,8 @@ def test_the_whole_file() -> None:
         {"routed": ["2001:470:1f13:f87::/64", "2001:db8:48::/48"]},
         {"routed": ["2001:db8:48::/48"], "routing": "source"},
         {"carrier": "gre", "mtu": None},
+        {"dev": "eth1"},
+        {"dev": "ppp0", "local": "auto", "routing": "source"},
     ],
 )
 def test_what_is_written_is_read(given: dict[str, Any]) -> None:

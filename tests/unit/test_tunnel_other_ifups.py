@@ -85,6 +85,8 @@ def test_the_whole_file(stack: Any) -> None:
         {"routed": ["2001:470:1f13:f87::/64", "2001:470:f00::/48"]},
         {"carrier": "gre", "routed": "2001:470:1f13:f87::/64", "routing": "source"},
         {"routing": "none", "gateway": None},
+        {"dev": "eth1"},
+        {"dev": "ppp0", "local": "auto", "carrier": "gre"},
     ],
 )
 def test_what_is_written_is_read_again(stack: Any, change: dict[str, Any]) -> None:

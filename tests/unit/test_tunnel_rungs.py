@@ -356,14 +356,14 @@ def lost(held: str) -> Any:
 def test_an_address_that_the_host_has_lost_is_said(network: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not that IPv4 is down: it is not."""
     asked = network(ENDPOINT)
-    monkeypatch.setattr(tunnel_host, "route_to", lambda endpoint: {"dev": "eth0", "prefsrc": "46.105.5.77"})
+    monkeypatch.setattr(tunnel_host, "route_to", lambda endpoint, dev: {"dev": "eth0", "prefsrc": "46.105.5.77"})
     said = f"{LOCAL}, from which the packets of he0 come, is none of this host's addresses any more; now it has 46.105"
     done = tunnel_ladder.underlaid(lost("46.105.5.77"))
     assert done.holds is False and done.comment.startswith(said) and asked == []
     done = tunnel_ladder.answering(lost("46.105.5.77"))
     assert done.holds is False and said in done.comment and "IPv4 to the endpoint" not in done.comment
 
-    def nowhere(endpoint: str) -> Any:
+    def nowhere(endpoint: str, dev: str | None) -> Any:
         raise CommandExecutionError("no route")
 
     monkeypatch.setattr(tunnel_host, "route_to", nowhere)

@@ -21,6 +21,7 @@ def test_what_is_left_out_has_a_default() -> None:
         "name": "he-ipv6",
         "endpoint": "216.66.84.42",
         "local": "auto",
+        "dev": None,
         "address": "2001:470:1f12:f87::2/64",
         "gateway": "2001:470:1f12:f87::1",
         "ttl": 255,
@@ -191,7 +192,7 @@ def test_all_errors_are_told_at_once() -> None:
 @pytest.mark.parametrize("key", tunnel_sit.READERS)
 def test_no_value_is_too_strange_to_be_refused(key: str, value: Any) -> None:
     errors = tunnel_sit.errors({**TUNNEL, key: value})
-    assert errors or (key in ("addresses", "routed") and value in ([], ()))
+    assert errors or (key in ("addresses", "routed") and value in ([], ())) or (key == "wireguard" and value == {})
 
 
 ROUTED = "2001:470:1f13:f87::/64"
@@ -247,4 +248,26 @@ def test_what_carries_the_packets_leaves_its_room() -> None:
     assert tunnel_sit.canonical({**TUNNEL, "carrier": "gre"})["mtu"] == 1476
     assert tunnel_sit.canonical({**TUNNEL, "carrier": "gre", "mtu": 1400})["mtu"] == 1400
     (error,) = tunnel_sit.errors({**TUNNEL, "carrier": "GRE"})
-    assert error == "carrier: 'GRE' is not one of sit, gre"
+    assert error == "carrier: 'GRE' is not one of sit, gre, wireguard"
+
+
+@pytest.mark.parametrize("dev", ["eth0", "eth0.100", "ppp0", "wan_2", "vrf-blue"])
+def test_a_device(dev: str) -> None:
+    assert tunnel_sit.canonical({**TUNNEL, "dev": dev})["dev"] == dev
+
+
+@pytest.mark.parametrize(
+    ("dev", "said"),
+    [
+        ("he-ipv6", "dev: he-ipv6 is the tunnel itself; expected the name of the interface"),
+        ("a-name-of-sixteen", "dev: 'a-name-of-sixteen' has 17 characters; an interface name has at most 15"),
+        ("lo", "dev: 'lo' is not the name of the interface that the tunnel's packets leave by, such as eth1"),
+        ("eth1; reboot", "dev: 'eth1; reboot' is not the name"),
+        ("-I", "dev: '-I' is not the name"),
+        (1, "dev: 1 is not the name"),
+        (["eth1"], "dev: ['eth1'] is not the name"),
+    ],
+)
+def test_what_is_no_device(dev: object, said: str) -> None:
+    (error,) = tunnel_sit.errors({**TUNNEL, "dev": dev})
+    assert error.startswith(said)

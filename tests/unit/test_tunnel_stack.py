@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any, cast
 
@@ -127,3 +128,18 @@ def test_keys_are_checked_without_the_others(stacks: dict[str, Any]) -> None:
     with pytest.raises(SaltInvocationError) as raised:
         tunnel_stack.check({"name": "sit0", "stack": "wicked"}, cast(tunnel_stack.Stacks, stacks))
     assert [each.partition(":")[0] for each in str(raised.value).splitlines()] == ["name", "stack"]
+
+
+@pytest.mark.parametrize(
+    ("stack", "able"),
+    [
+        *((each, True) for each in ("ifupdown", "ifupdown_ng", "networkd", "networkmanager")),
+        *((each, False) for each in ("ifupdown2", "netplan")),
+    ],
+)
+def test_which_stacks_bind_a_tunnel_to_a_device(stack: str, able: bool) -> None:
+    plugin = importlib.import_module(f"tunnel_{stack}")
+    tunnel = {"endpoint": "216.66.84.42", "address": "2001:db8::2/64", "gateway": "2001:db8::1", "dev": "eth1"}
+    found = tunnel_stack.errors({**tunnel, "stack": stack}, {stack: plugin})
+    said = f"dev: {stack} cannot bind a tunnel to a device here; leave it out"
+    assert found == [] if able else [each.startswith(said) for each in found] == [True]

@@ -19,3 +19,5 @@ VARIANTS: tuple[dict[str, Any], ...] = (
     {"routed": ["2001:470:1f13:f87::/64"], "routing": "none", "gateway": None},
     {"carrier": "gre"},
 )
+# For those that can bind a tunnel to a device.
+BOUND: tuple[dict[str, Any], ...] = ({"dev": "eth1"}, {"dev": "eth0.100", "local": "auto", "routing": "source"})
