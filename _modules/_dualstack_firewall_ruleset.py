@@ -21,11 +21,11 @@ import _dualstack_firewall_save as firewall_save
 import _dualstack_firewall_sets as firewall_sets
 import _dualstack_settings_tunnels as settings_tunnels
 import salt.utils.json
+import _dualstack_tunnel_wireguard as tunnel_wireguard
 from salt.exceptions import SaltInvocationError
 
 # What carries a tunnel's packets over IPv4, in the words of iptables.
 PROTOCOLS = {"sit": "ipv6", "gre": "gre"}
-UDP, PORT = "wireguard", 51820  # the carrier that has ports, and the broker's by default
 KEYS = (
     *("backend", "icmpv6_essential", "preserve", "preserve_only", "foreign", "tables"),
     *("expect", "from", "clamp_mss", "save", "beside", "take_over", "sets"),
@@ -343,9 +343,9 @@ def _prepend(reading: Reading, firewall: dict[str, Any], tunnel: dict[str, Any])
 def _carrying(tunnel: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The rules that let through what carries a tunnel's packets, each with its chain."""
     carrier, endpoint = str(tunnel.get("carrier") or "sit"), tunnel["endpoint"]
-    if carrier == UDP:
-        part: Any = tunnel.get(UDP) if isinstance(tunnel.get(UDP), dict) else {}
-        port, own = part.get("port") or PORT, part.get("listen_port")
+    if carrier == tunnel_wireguard.CARRIER:
+        part: Any = tunnel.get(carrier) if isinstance(tunnel.get(carrier), dict) else {}
+        port, own = part.get("port") or tunnel_wireguard.PORT, part.get("listen_port")
         mine, here = (f" --{way}port {own}" if own else "" for way in "ds")
         return [
             ("INPUT", f"-s {endpoint} -p udp -m udp --sport {port}{mine} -j ACCEPT"),

@@ -14,8 +14,9 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import _dualstack_native_settings as native_settings
+import _dualstack_tunnel_interface as tunnel_interface
 
-ABSENT, PRESENT = "absent", "present"
+ABSENT, PRESENT = tunnel_interface.ABSENT, "present"
 PREFERRED, DEPRECATED, DUPLICATE = "preferred", "deprecated", "a duplicate"
 ANY = "any"  # where no source is declared
 ADVERTISED = "ra"  # the protocol of a route that a router has announced
@@ -120,12 +121,7 @@ def differences(now: View, target: View) -> dict[str, Any]:
         The views. Routes that are only in the first one stay.
     """
     changes: dict[str, Any] = {}
-    old, new = now["addresses"], target["addresses"]
-    things = {
-        each: {"old": old.get(each, ABSENT), "new": new.get(each, ABSENT)}
-        for each in [*new, *(each for each in old if each not in new)]
-        if old.get(each, ABSENT) != new.get(each, ABSENT)
-    }
+    things = tunnel_interface.compared(now["addresses"], target["addresses"])
     if things:
         changes["addresses"] = things
     coming = {each: {"old": ABSENT, "new": PRESENT} for each in target["routes"] if each not in now["routes"]}

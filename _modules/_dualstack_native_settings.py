@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+import _dualstack_tunnel_sit as tunnel_sit
 import _dualstack_words as words
 from salt.exceptions import SaltInvocationError
 
@@ -183,14 +184,9 @@ def _contradictions(native: dict[str, Any]) -> list[str]:
 
 
 def _interface(value: Any) -> str:
-    """dev_valid_name() of the kernel, without what would be an option or a pattern elsewhere."""
-    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
-        raise ValueError(f"{value!r} is not {EXPECTED['interface']}")
-    if len(value) > 15:
-        raise ValueError(f"{value!r} has {len(value)} characters; an interface name has at most 15")
-    if value in RESERVED_NAMES:
+    if tunnel_sit.interface(value, EXPECTED["interface"]) in RESERVED_NAMES:
         raise ValueError(f"{value!r} is not an interface that leads to others; expected one such as eth0")
-    return value
+    return str(value)
 
 
 def _address(value: Any) -> ipaddress.IPv6Address:

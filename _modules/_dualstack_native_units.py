@@ -11,10 +11,10 @@ from typing import Any
 
 import _dualstack_native_files as native_files
 import _dualstack_native_settings as native_settings
+import _dualstack_tunnel_bound as tunnel_bound
 import _dualstack_tunnel_units as tunnel_units
 from salt.exceptions import CommandExecutionError
 
-FOLDER = "/etc/systemd/network"
 DROP_IN = "50-dualstack.conf"
 
 
@@ -93,7 +93,7 @@ def write(native: Mapping[str, Any], host: Mapping[str, str]) -> dict[str, str |
     else's, or the interface shares its configuration with another one.
     """
     file = native_files.network_file(native, host)
-    path = f"{FOLDER}/{posixpath.basename(file)}.d/{DROP_IN}"
+    path = f"{tunnel_bound.FOLDER}/{posixpath.basename(file)}.d/{DROP_IN}"
     if native_files.is_empty(native):
         return native_files.own(path, None, host) if file else {}
     if native_files.sharing(native, host):

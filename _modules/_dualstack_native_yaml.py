@@ -13,9 +13,9 @@ import _dualstack_native_files as native_files
 import _dualstack_native_settings as native_settings
 import _dualstack_tunnel_units as tunnel_units
 import _dualstack_tunnel_yaml as tunnel_yaml
+import _dualstack_tunnel_yaml_text as tunnel_yaml_text
 from salt.exceptions import CommandExecutionError
 
-FOLDER = "/etc/netplan"
 MODE = 0o600
 SKIPPED = ("version", "renderer", "tunnels", "openvswitch", "nm-devices")
 
@@ -27,7 +27,7 @@ def own_file(interface: str) -> str:
     interface
         The interface.
     """
-    return f"{FOLDER}/60-{native_settings.file_name(interface)}{tunnel_yaml.SUFFIX}"
+    return tunnel_yaml_text.own_file(native_settings.file_name(interface))
 
 
 def read(native: Mapping[str, Any], host: Mapping[str, str]) -> list[native_files.Fact]:
@@ -116,7 +116,7 @@ def write(native: Mapping[str, Any], host: Mapping[str, str]) -> dict[str, str |
     if native_files.sharing(native, host):
         raise CommandExecutionError(
             f"interface: {file} is for other interfaces than {native['interface']}, too, and they would get its "
-            f"addresses; define it by itself in {FOLDER}"
+            f"addresses; define it by itself in {tunnel_yaml_text.FOLDER}"
         )
     lines = ["network:", "  version: 2", f"  {kind}:", f"    {name}:"]
     lines += ["      addresses:"] if native["addresses"] else []

@@ -13,6 +13,7 @@ import _dualstack_dns_parts as dns_parts
 import _dualstack_firewall_beside as firewall_beside
 import _dualstack_firewall_managers as firewall_managers
 import _dualstack_host_commands as host_commands
+import _dualstack_settings_tunnels as settings_tunnels
 from salt.exceptions import SaltInvocationError
 
 IFUP = "/sbin/ifup"  # any implementation is kept
@@ -97,9 +98,7 @@ def _has_sets(ipv6: Mapping[str, Any]) -> bool:
 
 def _has_keys(ipv6: Mapping[str, Any]) -> bool:
     """Whether a tunnel has WireGuard as its carrier. The pillar need not be valid."""
-    several = ipv6.get("tunnels")
-    tunnels = [ipv6.get("tunnel"), *(several.values() if isinstance(several, Mapping) else [])]
-    return any(isinstance(each, Mapping) and each.get("carrier") == "wireguard" for each in tunnels)
+    return any(each.get("carrier") == "wireguard" for each in settings_tunnels.entries(ipv6).values())
 
 
 def _answers(names: list[str]) -> dict[str, Any]:

@@ -180,8 +180,8 @@ def route_to(endpoint: str, local: str | None = tunnel_stack.AUTO, dev: str | No
         route = host_ip.route(["route", "get", endpoint, *origin])
         if dev and "gateway" not in route:
             # Without any route by that device, the kernel takes the endpoint for a neighbour there.
-            point_to_point = any(each["ifname"] == route["dev"] and "POINTOPOINT" in each["flags"] for each in _links())
-            _ = point_to_point or host_ip.look(["route", "get", "fibmatch", endpoint, *origin])
+            if not any(each["ifname"] == route["dev"] and "POINTOPOINT" in each["flags"] for each in _links()):
+                host_ip.look(["route", "get", "fibmatch", endpoint, *origin])
     except host_ip.Nothing as error:
         said = f"endpoint: this host has no route to {endpoint}{' '.join(['', *origin])}: {error}"
         raise CommandExecutionError(said) from None

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import _dualstack_tunnel_sit as tunnel_sit
@@ -206,18 +206,28 @@ def differences(live: dict[str, Any] | None, target: dict[str, Any] | None) -> d
     """
     old, new = _flat(live), _flat(target)
     if target is not None and old["link"].get("kind") == new["link"]["kind"]:
-        # What is not declared may be anything, but for the device: none is one of its values.
-        old["link"] = {key: value for key, value in old["link"].items() if key in (*new["link"], "dev")}
+        free = [key for key in tunnel_wireguard.FREE if key not in new["link"]]
+        old["link"] = {key: value for key, value in old["link"].items() if key not in free}
     changes: dict[str, Any] = {}
     for part in ("link", "addresses", "routes"):
-        things = {
-            thing: {"old": old[part].get(thing, ABSENT), "new": new[part].get(thing, ABSENT)}
-            for thing in [*new[part], *(each for each in old[part] if each not in new[part])]
-            if old[part].get(thing, ABSENT) != new[part].get(thing, ABSENT)
-        }
+        things = compared(old[part], new[part])
         if things:
             changes[part] = things
     return changes
+
+
+def compared(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    What differs of things by their names: ``{thing: {"old": ..., "new": ...}}``, those of the new ones first.
+
+    old, new
+        The things, each with its state; one that is not in there is ``absent``.
+    """
+    return {
+        thing: {"old": old.get(thing, ABSENT), "new": new.get(thing, ABSENT)}
+        for thing in [*new, *(each for each in old if each not in new)]
+        if old.get(thing, ABSENT) != new.get(thing, ABSENT)
+    }
 
 
 def _flat(link: dict[str, Any] | None) -> dict[str, dict[str, Any]]:

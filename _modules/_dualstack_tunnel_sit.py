@@ -184,25 +184,36 @@ def _host(address: str) -> str:
     return address.partition("/")[0]
 
 
-def _name(value: Any) -> str:
-    """dev_valid_name() of the kernel, without what would be an option or a pattern elsewhere."""
+def interface(value: Any, expected: str) -> str:
+    """
+    The name of an interface: dev_valid_name() of the kernel, without what would be an option or a pattern elsewhere.
+
+    value
+        As a user wrote it.
+    expected
+        What it should be, for the error.
+
+    Raises ``ValueError``.
+    """
     if not isinstance(value, str):
-        raise ValueError(f"{value!r} is not {EXPECTED['name']}")
+        raise ValueError(f"{value!r} is not {expected}")
     if len(value.encode()) > 15:
         raise ValueError(f"{value!r} has {len(value.encode())} characters; an interface name has at most 15")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
-        raise ValueError(f"{value!r} is not {EXPECTED['name']}")
-    if value in RESERVED_NAMES:
-        raise ValueError(f"{value!r} is reserved; expected a name of the tunnel's own, such as he-ipv6")
+        raise ValueError(f"{value!r} is not {expected}")
     return value
 
 
+def _name(value: Any) -> str:
+    if interface(value, EXPECTED["name"]) in RESERVED_NAMES:
+        raise ValueError(f"{value!r} is reserved; expected a name of the tunnel's own, such as he-ipv6")
+    return str(value)
+
+
 def _dev(value: Any) -> str:
-    try:
-        return _name(value)
-    except ValueError as error:
-        said = str(error)
-        raise ValueError(said if "at most 15" in said else f"{value!r} is not {EXPECTED['dev']}") from None
+    if interface(value, EXPECTED["dev"]) in RESERVED_NAMES:
+        raise ValueError(f"{value!r} is not {EXPECTED['dev']}")
+    return str(value)
 
 
 def _ipv4(value: Any) -> str:

@@ -35,6 +35,7 @@ REQUIRED = ("public_key", "private_key_file")
 SECRETS = ("private_key", "preshared_key")
 EXPECTED = "a mapping with public_key, private_key_file and port"
 NONE = "none"
+FREE = ("listen_port", "own_key", "preshared_key")  # of the live interface: anything, where they are not declared
 INTERNET = ipaddress.IPv6Network("2000::/3")  # what is assigned of it
 ZERO = base64.b64encode(bytes(32)).decode()  # what stands for no key
 NOTHING = ("(none)", "off", "")  # what wg(8) prints for nothing
