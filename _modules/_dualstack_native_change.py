@@ -92,12 +92,16 @@ def plan_absent(
     asked = {**native_settings.DEFAULTS, **given}
     native_settings.check(asked, tuple(given) + ("interface",))
     seen = native_host.look(asked, stacks)
-    own = [each for each in seen.facts if each["ours"]]
-    theirs = [each[key] for each in seen.facts if not each["ours"] for key in ("address", "gateway")]
-    gateways = [each["gateway"] for each in own if each["gateway"] and each["gateway"] not in theirs]
-    addresses = [each["address"] for each in own if each["address"] and each["address"] not in theirs]
+    own = native_files.only_ours(seen.facts)
+    addresses = [each["address"] for each in own if each["address"]]
+    gateways = [each["gateway"] for each in own if each["gateway"]]
+    metrics = [each.get("metric") for each in own if each["gateway"]]
     declared = {**seen.native, "addresses": addresses, "gateway": "".join(gateways[:1]), "metric": None, "source": None}
-    routes = [each for each in seen.routes if each.get("protocol") != native_interface.ADVERTISED]
+    routes = [
+        each
+        for each in seen.routes
+        if each.get("protocol") != native_interface.ADVERTISED and each.get("metric") in metrics
+    ]
     seen = seen._replace(native=declared, routes=routes)
     now = native_interface.live(declared, seen.link, seen.routes)
     files = seen.configuration.plugin.native_files(native_files.nothing(declared), seen.host)

@@ -105,6 +105,27 @@ def lacking(native: Mapping[str, Any], facts: Iterable[Fact]) -> dict[str, Any]:
     return result
 
 
+def only_ours(facts: Iterable[Fact]) -> list[Fact]:
+    """
+    What a file of our own has, and no other one: of a gateway's routes, each metric is another one.
+
+    facts
+        From the plug-in.
+    """
+    facts = list(facts)
+    theirs = [each for each in facts if not each["ours"]]
+    return [
+        each
+        for each in facts
+        if each["ours"]
+        and not any(
+            (other["address"], other["gateway"]) == (each["address"], each["gateway"])
+            and (each["address"] or other.get("metric") in (None, each.get("metric")))
+            for other in theirs
+        )
+    ]
+
+
 def _unclear(where: Fact, left: Mapping[str, Any]) -> list[str]:
     """ifup(8) fails at what is there already, and leaves the interface without what would come after."""
     name, text = left["interface"], where["unclear"]

@@ -166,6 +166,26 @@ def test_it_goes_as_far_as_it_is_ours(kernel: Kernel, tmp_path: Path) -> None:
     assert native_change.plan_absent({"interface": "eth0"}, {})["changes"] == {}
 
 
+@pytest.mark.parametrize(
+    ("theirs", "goes"),
+    [
+        ("up ip -6 route add default via fe80::1 dev eth0 metric 512", True),
+        ("up ip -6 route add default via fe80::2 dev eth0 metric 1024", True),
+        ("up ip -6 route add default via fe80::1 dev eth0 metric 1024", False),
+        ("gateway fe80::1", False),
+    ],
+)
+def test_a_route_of_others_by_the_same_gateway_stays(kernel: Kernel, tmp_path: Path, theirs: str, goes: bool) -> None:
+    """Ours goes, unless it is the same one that another file has."""
+    native_change.apply(planned())
+    with (tmp_path / "interfaces").open("a") as stream:
+        stream.write(f"iface eth0 inet6 manual\n  {theirs}\n")
+    kernel.routes = [ROUTE, {**ROUTE, "metric": 512}]
+    changes = native_change.plan_absent({"interface": "eth0"}, {})["changes"]
+    ours = {"default via fe80::1 metric 1024": {"old": "present", "new": "absent"}}
+    assert changes.get("routes", {}) == (ours if goes else {})
+
+
 def test_the_way_back_is_asked_for_and_not_where_nothing_changes(
     kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

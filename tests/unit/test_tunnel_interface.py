@@ -263,6 +263,8 @@ def test_an_old_address_keeps_its_route() -> None:
 
 
 REFUSING = f"unreachable 2001:470:1f13:f87::/64 metric {tunnel_sit.owner('he-ipv6')}"
+
+
 def test_a_device_that_is_not_declared() -> None:
     live = {**INTERFACE, "link": {**INTERFACE["link"], "dev": "eth1"}}
     assert tunnel_interface.differences(live, INTERFACE) == {"link": {"dev": {"old": "eth1", "new": "absent"}}}
