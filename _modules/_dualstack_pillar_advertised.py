@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import _dualstack_host_commands as host_commands
 import _dualstack_host_ip as host_ip
 import _dualstack_host_sysctl as host_sysctl
 from salt.exceptions import CommandExecutionError
@@ -65,14 +66,21 @@ def lost(parameters: Mapping[str, Any], native: str | None = None) -> list[str]:
     native
         The interface that gets a default route of its own.
 
-    Returns a sentence for each, beginning with the parameter. Nothing is looked up where none forwards.
+    Returns a sentence for each, beginning with the parameter; also where it cannot be told which routes there are.
+    Nothing is looked up where none forwards.
     """
-    if not any(str(key).endswith(".forwarding") and _is_on(value) for key, value in parameters.items()):
+    forwarding = [str(key) for key, value in parameters.items() if str(key).endswith(".forwarding") and _is_on(value)]
+    if not forwarding:
         return []
     try:
         routes = host_ip.look(["-6", "route", "show", "default"])
-    except CommandExecutionError:
-        return []  # ip(8) may be installed by this very run
+    except (host_commands.NotInstalled, host_ip.Nothing):
+        return []  # ip(8) may be installed by this very run; without IPv6, there is no such route
+    except CommandExecutionError as error:
+        return [
+            f"{forwarding[0]}: whether this host has a default route from router advertisements, which would vanish, "
+            f"is not known: {error}"
+        ]
     return list(_lost(parameters, routes, native))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import _dualstack_host_commands as host_commands
 import _dualstack_host_ip as host_ip
 import _dualstack_host_sysctl as host_sysctl
 import _dualstack_pillar as pillar
@@ -82,13 +83,22 @@ def test_a_route_that_would_vanish(monkeypatch: pytest.MonkeyPatch, key: str) ->
         ({OWN: 1}, [RA], {**LIVE, ACCEPT: "2"}),
         ({OWN: 1}, [RA], {**LIVE, ACCEPT: "0"}),  # systemd-networkd acts on them by itself
         ({OWN: 1}, [RA], {**LIVE, OWN: "1"}),  # it has survived that
-        ({OWN: 1}, CommandExecutionError("no ip"), LIVE),
+        ({OWN: 1}, host_commands.NotInstalled("no ip", "tunnel"), LIVE),
+        ({OWN: 1}, host_ip.Nothing("ip", 2, "RTNETLINK answers: Address family not supported"), LIVE),
     ],
 )
 def test_a_route_that_stays(
     monkeypatch: pytest.MonkeyPatch, sysctl: dict[str, Any], routes: Any, live: dict[str, str]
 ) -> None:
     assert lost(monkeypatch, sysctl, routes, live) == []
+
+
+def test_routes_that_cannot_be_read_are_not_taken_for_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = CommandExecutionError("'ip -j -6 route show default' printed no JSON that can be read, but: Usage")
+    (said,) = lost(monkeypatch, {ACCEPT: 2, OWN: 1}, broken, LIVE)
+    assert said.startswith(f"{OWN}: whether this host has a default route from router advertisements")
+    assert said.endswith(str(broken))
+    assert lost(monkeypatch, {ACCEPT: 1, OWN: 0}, broken, LIVE) == [], "nothing is asked where none forwards"
 
 
 def test_a_route_of_its_own_is_no_loss(monkeypatch: pytest.MonkeyPatch) -> None:
