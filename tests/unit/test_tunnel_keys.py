@@ -78,6 +78,22 @@ def test_a_file_without_a_key_is_refused_without_a_word_of_it(wg: Wg, tmp_path: 
     assert str(error.value) == "'wg pubkey' ended with 1"
 
 
+@pytest.mark.parametrize("words", [f"echo {SECRET}; sleep 60", f"echo {SECRET} >&2; sleep 60", f"echo {SECRET}; false"])
+def test_what_the_program_says_is_not_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str) -> None:
+    """A real program: what it has printed until it is killed is said of others."""
+    own, program = tmp_path / "own", tmp_path / "wg"
+    own.touch(mode=0o600)
+    own.write_text(SECRET)
+    program.write_text(f"#!/bin/sh\n{words}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(host_commands, "which", lambda _: str(program))
+    monkeypatch.setattr(host_commands, "PATIENCE", 0.5)
+    with pytest.raises(CommandExecutionError) as error:
+        keyed(own)
+    assert "wg pubkey" in str(error.value) and SECRET[:20] not in str(error.value)
+    assert tunnel_keys.completed(LINKS) == LINKS
+
+
 def test_the_ends_of_live_interfaces(wg: Wg) -> None:
     peer = f"{PUBLIC}\t(none)\t[2001:db8::1]:7\t::/0,10.0.0.0/8\t1\t2\t3\toff"
     wg.stdout = f"wg0\t{SECRET}\t{PUBLIC}\t51820\toff\nwg0\t{peer}\n"
