@@ -31,6 +31,7 @@ ADDS = re.compile(r"\ba(?:dd|ddr|ddre|ddres|ddress)?\s.*?\b(?:a|ad|add|r\w*|c\w*
 ROUTED = re.compile(
     r"\bro?u?t?e?\b.*?\b(?:a|ad|add|rep\w*|app\w*|cha?n?g?e?)\b.*?(?:\bdefault\b|(?<![0-9A-Fa-f])[0:]*::0?/0)"
 )
+NAMING = re.compile(r"\bip\b.*?\bdev[\s\\\"']", re.DOTALL)  # what a script has to have that adds something to a device
 ELSEWHERE = re.compile(r"\s(?:from|tab?l?e?|dst)\s")  # for some packets only
 
 
@@ -174,6 +175,8 @@ def of_script(text: str, name: str) -> Iterator[tuple[int, Added]]:
     name
         The interface.
     """
+    if not NAMING.search(text):  # most are not read any further: every service of the host has one
+        return
     for command in tunnel_shell.commands(tunnel_scripts.shell(text), {"IFACE": name}):
         words = tunnel_scripts.program(command.words) if command.certain else []
         for each in _added(words, name, "") if words else []:

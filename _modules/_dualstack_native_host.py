@@ -122,7 +122,7 @@ def live(native: Mapping[str, Any]) -> native_interface.View:
 
 def await_addresses(native: Mapping[str, Any]) -> None:
     """
-    Wait until no address is tentative.
+    Wait until no address is tentative, or as long as duplicate address detection takes with the kernel's settings.
 
     native
         In canonical form.

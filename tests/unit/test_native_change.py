@@ -329,6 +329,8 @@ def test_an_address_of_router_advertisements_that_networkmanager_does_not_keep(
         ),
         ("ip -6 a a 2001:DB8:1::8 dev $IFACE || true\n", "address: {}, line 1 adds 2001:db8:1::8/128 to eth0 as well"),
         ("NIC=eth0\nip -6 route add default via fe80::1 dev $NIC\n", "gateway: {}, line 2 adds a route by fe80::1"),
+        ("ip -6 addr add 2001:db8:1::8/64 dev\\\n eth0\n", "address: {}, line 1 adds 2001:db8:1::8/64 to eth0"),
+        ('n=eth0\nip addr add 2001:db8:1::8/64 "dev" "$n"\n', "address: {}, line 2 adds 2001:db8:1::8/64 to eth0"),
         (
             "[Unit]\n[Service]\nExecStart=/usr/bin/ip -6 route add default via fe80::1 dev eth0\n",
             "gateway: {}, line 3 adds a route by fe80::1 to eth0 as well",
