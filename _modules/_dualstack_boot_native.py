@@ -1,5 +1,6 @@
 """
-The hoster's IPv6 of the next boot beside the live one: whether the files of the network stack have it.
+The hoster's IPv6 of the next boot beside the live one: whether the files of the network stack have it, and whether a
+boot starts that stack.
 """
 
 from __future__ import annotations
@@ -7,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import _dualstack_boot_tunnel as boot_tunnel
 import _dualstack_boot_verdict as boot_verdict
 import _dualstack_converge as converge
 import _dualstack_native_change as native_change
@@ -30,4 +32,6 @@ def look(native: Mapping[str, Any], stacks: tunnel_stack.Stacks) -> converge.Fin
     name, changes = plan["name"], plan["changes"]
     problems = [f"{path} does not have what {name} is declared to have" for path in changes.get("files", {})]
     problems += [f"{name} is not as declared now: {each}" for each in words.differences(plan["steps"])]
-    return boot_verdict.of(f"the files of {plan['stack']} have the addresses and the route of {name}", problems)
+    _, missing, untried = boot_tunnel.started(plan["boot"], name, plan["stack"])
+    held = f"the files of {plan['stack']} have the addresses and the route of {name}"
+    return boot_verdict.of(held, [*problems, *missing], untried)

@@ -48,19 +48,35 @@ def look(tunnel: Mapping[str, Any], stacks: tunnel_stack.Stacks) -> converge.Fin
         return boot_verdict.of("", [why])
     problems = [f"the files of {stack} and the live tunnel differ: {each}" for each in _differences(seen)]
     boot = plugin.about().get("boot")
+    problems += _left_out(name, boot, reached, stack) if boot else []
+    why, missing, untried = started(boot, name, stack)
+    return boot_verdict.of(f"{stack} brings {name} up as it is live ({why})", [*problems, *missing], untried)
+
+
+def started(boot: plugins.Boot | None, name: str, stack: str) -> tuple[str, list[str], list[str]]:
+    """
+    Whether the next boot starts the network stack that brings an interface up.
+
+    boot
+        As the stack's plug-in says it, if it does.
+    name
+        The interface.
+    stack
+        The stack.
+
+    Returns by what it is started, what is wrong, and what is not known.
+    """
     if boot is None:
-        unknown = f"the plug-in tunnel_{stack} does not say whether a boot brings {name} up"
-        return boot_verdict.of("", problems, [unknown])
-    problems += _left_out(name, boot, reached, stack)
+        return "", [], [f"the plug-in tunnel_{stack} does not say whether a boot brings {name} up"]
     service = boot["service"]
     generator = next((each for each in boot.get("generators", []) if os.access(each, os.X_OK)), "")
     start = boot_units.start([f"{service}.service"], service)
     if generator and boot_units.inits() == [boot_units.SYSTEMD]:
         start = boot_units.Start(True, f"{generator} starts what its files need")
-    if start.starts is False:
-        problems.append(f"{start.why}: nothing brings {name} up at boot: {boot_units.advice(service)}")
+    advice = boot_units.advice(service)
+    problems = [f"{start.why}: nothing brings {name} up at boot: {advice}"] if start.starts is False else []
     untried = [f"whether the boot brings {name} up is not known: {start.why}"] if start.starts is None else []
-    return boot_verdict.of(f"{stack} brings {name} up as it is live ({start.why})", problems, untried)
+    return start.why, problems, untried
 
 
 def _differences(seen: tunnel_host.Sight) -> list[str]:

@@ -137,6 +137,7 @@ def _plan(
         "files": edits,
         "native": seen.native,
         "stack": seen.configuration.stack,
+        "boot": about.get("boot"),  # what starts that at boot
         "rendering": _rendering(seen) if edits else [],
         "live": now,
         "steps": steps,

@@ -6,6 +6,7 @@ rebooted`` after another boot.
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import subprocess
 import sys
@@ -50,6 +51,14 @@ def hoster() -> None:
 def native(modules: Any, test: bool = False) -> dict[str, Any]:
     found: dict[str, Any] = modules["ipv6.native"]("the hoster's", test=test, **GIVEN)
     return found
+
+
+def next_boot(modules: Any) -> str:
+    """What is said of the next boot, as far as this is about it: the pillar has other parts as well."""
+    states = {"the next boot": {"ipv6": ["next_boot", {"pillar": "ipv6"}]}}
+    (found,) = modules["state.high"](states, pillar={"ipv6": {"native": GIVEN}}).values()
+    lines = str(found["comment"]).splitlines()
+    return "".join(each.removeprefix("native: ") for each in lines if each.startswith("native: "))
 
 
 def own_files() -> list[Path]:
@@ -139,6 +148,8 @@ def rebooted() -> None:
     assert reaches("client6", ADDRESS)
     found = native(modules)
     assert (found["result"], found["changes"]) == (True, {}), found
+    told = next_boot(modules)
+    assert re.fullmatch("the files of [a-z]+ have the addresses and the route of eth0", told), told
     before = eth0()
     gone = modules["ipv6.native_absent"]("eth0", test=False)
     assert gone["result"] is True, gone

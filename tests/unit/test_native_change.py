@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import _dualstack_boot_native as boot_native
+import _dualstack_boot_units as boot_units
 import _dualstack_host_commands as host_commands
 import _dualstack_host_files as host_files
 import _dualstack_host_ip as host_ip
@@ -67,6 +68,7 @@ def kernel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Kernel:
     monkeypatch.setattr(tunnel_manager, "interface", lambda name: {"name": name, "index": 2})
     monkeypatch.setattr(tunnel_manager, "evidence", lambda plugin: {})
     monkeypatch.setattr(tunnel_manager, "knows", lambda plugin, which: "")
+    monkeypatch.setattr(boot_units, "start", lambda *_: boot_units.Start(True, "networking.service is enabled"))
 
     class Plugin:
         """ifupdown, whose folder is another one."""
@@ -209,6 +211,29 @@ def test_the_next_boot(kernel: Kernel) -> None:
     assert found.holds is False
     assert "does not have what eth0 is declared to have" in found.comment
     assert "eth0 is not as declared now: " in found.comment
+
+
+@pytest.mark.parametrize(("starts", "said"), [(False, "nothing brings eth0 up at boot"), (None, "is not known")])
+def test_a_boot_that_does_not_start_the_network(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch, starts: bool | None, said: str
+) -> None:
+    native_change.apply(planned())
+    monkeypatch.setattr(boot_units, "start", lambda *_: boot_units.Start(starts, "networking.service is so"))
+    found = boot_native.look(GIVEN, {})
+    assert found.holds is starts
+    assert "networking.service is so" in found.comment and said in found.comment
+
+
+def test_a_stack_that_does_not_say_how_it_boots(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    native_change.apply(planned())
+    about = {key: value for key, value in tunnel_ifupdown.about().items() if key != "boot"}
+    monkeypatch.setattr(tunnel_ifupdown, "about", lambda: about)
+    found = tunnel_stack.read("x", "auto", {})
+    monkeypatch.setattr(type(found.plugin), "about", staticmethod(lambda: about))
+    assert boot_native.look(GIVEN, {}) == (
+        None,
+        "the plug-in tunnel_ifupdown does not say whether a boot brings eth0 up",
+    )
 
 
 def test_a_plug_in_that_cannot_say(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
