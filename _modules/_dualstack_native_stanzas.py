@@ -25,7 +25,9 @@ Fact = native_files.Fact
 # By these options, and by such a hook, a stanza makes its interface.
 MADE = ("bridge", "bond_slaves", "bond_mode", "ovs_", "vlan_raw_device")
 MAKING = re.compile(r"\bip\s+(?:-\S+\s+)*l\w*\s+add\b|\bip\s+tu\w*\s+add\b|\bbrctl\s+addbr\b|\bvconfig\s+add\b")
-SETTLE = "/lib/ifupdown/settle-dad.sh"  # waits for duplicate address detection, 6 seconds at most
+# It waits for duplicate address detection, 6 seconds at most: of every address, as a stanza with an address has it for
+# its own. (Without these variables it asks ip(8) for nonsense, hears nothing, and does not wait.)
+SETTLE = "IF_ADDRESS=:: IF_NETMASK=0 /lib/ifupdown/settle-dad.sh"
 
 
 def read(native: Mapping[str, Any], host: Mapping[str, str]) -> list[Fact]:

@@ -85,6 +85,7 @@ def test_the_host_is_reached_now_and_after_a_boot(states: Any, given: dict[str, 
     for when in ("now", "after a boot"):
         if when != "now":
             boot()
+            assert run("ip", "-6", "addr", "show", "dev", "eth0", "tentative") == "", "ifup(8) did not wait for them"
         assert reaches("client6", "2001:db8:1::8"), when
         assert ip("-6", "route", "get", CLIENT6)[0]["prefsrc"] == source, when
         assert routes() == [(given["gateway"], given.get("metric", 1024))], when

@@ -139,7 +139,7 @@ def test_ifupdown_gets_a_file_of_its_own() -> None:
         "    up ip -6 addr replace 2001:db8:1::8/64 dev $IFACE || true\n"
         "    up ip -6 addr replace 2001:db8:1::9/128 dev $IFACE preferred_lft 0 || true\n"
         "    up ip -6 route replace default via fe80::1 dev $IFACE onlink metric 1024 || true\n"
-        "    up /lib/ifupdown/settle-dad.sh || true\n"
+        "    up IF_ADDRESS=:: IF_NETMASK=0 /lib/ifupdown/settle-dad.sh || true\n"
     }
 
 
