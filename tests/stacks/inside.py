@@ -164,6 +164,27 @@ def gre(modules: Any) -> None:
     run("iptables", "-D", *rule)
 
 
+def bound(modules: Any) -> None:
+    """The tunnel is bound to eth0, which its stack may configure once more for that, and let go; netplan refuses it."""
+    before = eth0()[:2]
+    if modules["he_tunnel.status"]()["stack"] == "netplan":
+        refused = modules["he_tunnel.present"](NAME, test=False, **ARGUMENTS, dev="eth0")
+        assert refused["result"] is False and refused["comment"].startswith("dev: netplan cannot bind"), refused
+        return
+    present, free = door(modules, **ARGUMENTS, dev="eth0"), door(modules)
+    for happens in ("true", f"{CHANGE} dev lo", f"ip link del {NAME}"):
+        run(*happens.split())
+        predicted = present(test=True)
+        done = present(test=False)
+        print(f"{happens}: {done['changes']}", flush=True)
+        assert done["changes"] == predicted["changes"] and done["changes"]["link"]["dev"]["new"] == "eth0"
+        assert ip("-d", "link", "show", "dev", NAME)[0]["linkinfo"]["info_data"]["link"] == "eth0"
+        assert present(test=False)["changes"] == {} and reaches("client6", PUBLISHED), happens
+    assert free(test=False)["changes"]["link"]["dev"] == {"old": "eth0", "new": "absent"}
+    assert free(test=False)["changes"] == {} and reaches("client6", PUBLISHED)
+    assert eth0()[:2] == before
+
+
 def converge() -> None:
     """The mission, from a host of IPv4 only; and whatever happens to it afterwards."""
     salt_call = Salt(FOLDER)
@@ -182,6 +203,7 @@ def converge() -> None:
     moved(modules)
     gre(modules)
     assert eth0() == before
+    bound(modules)
     run("sync")
 
 
