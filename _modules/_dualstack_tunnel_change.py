@@ -44,6 +44,9 @@ MODE = 0o644  # of a file of our own
 WORDS = (*tunnel_sit.DEFAULTS, *tunnel_sit.REQUIRED, "source")  # that a diff shows, whatever the stack
 PATIENCE = 120  # seconds; a hook of ifup's may hang
 LOOK = 0.1  # seconds between two looks at an interface on which a stack works
+# Seconds for a stack that brings an interface up and goes on working when it says that it is done, before all is put
+# back: NetworkManager tries for so long again to add a route that the kernel refuses at first (nm-l3cfg.c).
+UP = 20.0
 
 
 def wanted(tunnel: Mapping[str, Any], stacks: tunnel_stack.Stacks) -> dict[str, Any]:
@@ -369,9 +372,9 @@ def _run(commands: list[list[str]]) -> None:
             host_commands.run(each, PATIENCE)
 
 
-def _await(plan: converge.Plan) -> dict[str, Any]:
-    """Give the stack its time; what still differs then."""
-    end = time.monotonic() + plan["settles"]
+def _await(plan: converge.Plan, least: float = 0.0) -> dict[str, Any]:
+    """Give the stack its time, if it takes any; what still differs then."""
+    end = time.monotonic() + (plan["settles"] and max(plan["settles"], least))
     while True:
         left = tunnel_interface.differences(tunnel_host.live(plan["name"]), plan["target"])
         if not left or time.monotonic() >= end:
@@ -440,7 +443,7 @@ def _bring_up(plan: converge.Plan) -> None:
     said = [
         host_commands.run(each, PATIENCE, hide=lambda text: secrets_said.without(text, secrets)) for each in plan["up"]
     ]
-    left = _await(plan)
+    left = _await(plan, UP)
     failed = [each.sentence for each in said if each.retcode]
     if failed or left:
         lines = failed or [each.sentence for each in said]
