@@ -165,11 +165,13 @@ def gre(modules: Any) -> None:
 
 
 def bound(modules: Any) -> None:
-    """The tunnel is bound to eth0, which its stack may configure once more for that, and let go; netplan refuses it."""
+    """The tunnel is bound to eth0, which networkd configures once more for that, and let go; netplan refuses it."""
     before = eth0()[:2]
-    if modules["he_tunnel.status"]()["stack"] == "netplan":
+    stack = modules["he_tunnel.status"]()["stack"]
+    if stack == "netplan":
         refused = modules["he_tunnel.present"](NAME, test=False, **ARGUMENTS, dev="eth0")
         assert refused["result"] is False and refused["comment"].startswith("dev: netplan cannot bind"), refused
+    if stack != "networkd":
         return
     present, free = door(modules, **ARGUMENTS, dev="eth0"), door(modules)
     for happens in ("true", f"{CHANGE} dev lo", f"ip link del {NAME}"):
