@@ -443,8 +443,8 @@ def _bring_up(plan: converge.Plan) -> None:
     said = [
         host_commands.run(each, PATIENCE, hide=lambda text: secrets_said.without(text, secrets)) for each in plan["up"]
     ]
-    left = _await(plan, UP)
     failed = [each.sentence for each in said if each.retcode]
+    left = _await(plan, 0.0 if failed else UP)
     if failed or left:
         lines = failed or [each.sentence for each in said]
         if left:

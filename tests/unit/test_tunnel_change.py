@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import types
 from pathlib import Path
 from typing import Any, cast
 
 import _dualstack_dns_memory as dns_memory
+import _dualstack_host_commands as host_commands
 import _dualstack_host_files as host_files
 import _dualstack_tunnel_change as tunnel_change
 import _dualstack_tunnel_host as tunnel_host
@@ -204,3 +206,35 @@ def test_what_could_not_be_read_is_said(absent: bool, monkeypatch: pytest.Monkey
         monkeypatch.setattr(tunnel_surroundings, name, lambda *_: None)
     monkeypatch.setattr(tunnel_host, "route_to", lambda *_: {"dev": "eth0"})
     assert tunnel_change.plan_present(ARGUMENTS, {})["warnings"] == [said]
+
+
+@pytest.mark.parametrize(
+    ("settles", "retcode", "comes", "waited"),
+    [
+        (5.0, 0, 12.0, 12.0),  # such as a route that NetworkManager tries again to add
+        (5.0, 0, 99.0, tunnel_change.UP),
+        (5.0, 1, 99.0, 5.0),  # all is put back anyway
+        (30.0, 0, 99.0, 30.0),
+        (0.0, 0, 12.0, 0.0),  # what does all before it returns has no time
+    ],
+)
+def test_a_stack_that_goes_on_working_has_time_to_bring_it_up(
+    monkeypatch: pytest.MonkeyPatch, settles: float, retcode: int, comes: float, waited: float
+) -> None:
+    clock = [0.0]
+    later = types.SimpleNamespace(
+        monotonic=lambda: clock[0], sleep=lambda seconds: clock.__setitem__(0, round(clock[0] + seconds, 3))
+    )
+    monkeypatch.setattr(tunnel_change, "time", later)
+    monkeypatch.setattr(tunnel_host, "live", lambda _: clock[0] >= comes)
+    differs = {"routes": {"default": {"old": "absent", "new": "present"}}}
+    monkeypatch.setattr(tunnel_interface, "differences", lambda live, _: {} if live else differs)
+    done = types.SimpleNamespace(retcode=retcode, sentence=f"'true' ended with {retcode}")
+    monkeypatch.setattr(host_commands, "run", lambda *_, **__: done)
+    plan = {"name": "he-ipv6", "files": {}, "up": [["true"]], "settles": settles, "target": {}}
+    if comes <= waited:
+        tunnel_change._bring_up(plan)
+    else:
+        with pytest.raises(CommandExecutionError, match="default is absent, expected present"):
+            tunnel_change._bring_up(plan)
+    assert clock[0] == pytest.approx(waited)
